@@ -1,0 +1,12 @@
+"""Differentiable equilibria: market models in JAX whose equilibria are roots with exact derivatives.
+
+Models: :mod:`diffeq.kyle`, :mod:`diffeq.holden`. Turn a failed solve into an error with
+:func:`check`.
+"""
+
+from diffeq import holden, kyle
+from diffeq.check import ConvergenceError, check
+
+__version__ = "0.1.0"
+
+__all__ = ["ConvergenceError", "__version__", "check", "holden", "kyle"]

@@ -1,0 +1,320 @@
+"""Open a table (CSV, CSV.gz, Parquet, DataFrame) and take typed columns out of it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, get_args
+
+import numpy as np
+
+from diffeq.empirical.bad_rows import NOT_A_NUMBER, NOT_UNDERSTOOD, Ledger, Mask
+from diffeq.empirical.readers.records import Floats, Nanoseconds, Signs
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TableSource: TypeAlias = "str | os.PathLike[str] | DataFrame"
+TimeUnit = Literal["s", "ms", "us", "ns", "datetime"]
+Clock = Literal["epoch", "midnight"]
+
+_DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimal places between the unit and a nanosecond
+_EXACT = 2.0**52  # floats below this are exact to half a unit
+_EARLIEST, _LATEST = 631_152_000 * 10**9, 4_102_444_800 * 10**9  # 1990 and 2100
+
+
+class Table(NamedTuple):
+    """A table opened for reading."""
+
+    name: str
+    "the file as it was named, or 'DataFrame'"
+    frame: DataFrame
+    "its rows"
+    first_line: int
+    "the number a person gives the first record: its line in a text file, 1 elsewhere"
+    row_rule: str
+    "how a person counts to it"
+    path: Path | None
+    "the text file, to read a column's exact text again; None for Parquet and DataFrames"
+
+    @property
+    def num_rows(self) -> int:
+        """Number of records."""
+        return len(self.frame)
+
+    def where(self, row: int) -> str:
+        """Where a person finds the record with 0-based position `row`."""
+        return f"{self.row_rule.format(row + self.first_line)}"
+
+    def value(self, column: str, row: int) -> object:
+        """The value in the file."""
+        return self.frame[column].iloc[row]
+
+
+def pandas() -> ModuleType:
+    """Import pandas; raises ImportError naming the extra that brings it."""
+    try:
+        import pandas
+        import pyarrow  # noqa: F401  (pandas reads Parquet through it)
+    except ImportError as error:
+        raise ImportError(
+            "reading market data needs pandas and pyarrow: pip install 'diffeq[data]'"
+        ) from error
+    return pandas
+
+
+def load(
+    source: TableSource,
+    wanted: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    text: Sequence[str] = (),
+    header: bool = True,
+) -> Table:
+    """Open a table and check that it has the columns wanted.
+
+    Args:
+        source: Path of a CSV (gzipped or not) or Parquet (``.parquet``, ``.pq``) file, or a pandas
+            DataFrame.
+        wanted: Names of the columns needed; without a header, the names to give the columns.
+        optional: Columns to read if they are there.
+        text: Columns to read as text, whatever they look like.
+        header: Whether the first line of a CSV file names the columns.
+
+    Raises:
+        FileNotFoundError: No such file.
+        TypeError: Neither a path nor a DataFrame.
+        ValueError: The file is empty, cannot be read as a table, or lacks a column.
+    """
+    pd = pandas()
+    if isinstance(source, str | os.PathLike):
+        table = _open(Path(source), (*wanted, *optional), text, header)
+    elif isinstance(source, pd.DataFrame):
+        table = Table("DataFrame", source, 1, "row {} (the first is row 1)", None)
+    else:
+        raise TypeError(f"expected a path or a pandas DataFrame, got {type(source).__name__}")
+    missing = [name for name in wanted if name not in table.frame.columns]
+    if missing:
+        has = ", ".join(map(repr, columns(source)))
+        raise ValueError(
+            f"{table.name} has no column {', '.join(map(repr, missing))}; its columns are {has}"
+        )
+    if table.num_rows == 0:
+        raise ValueError(f"{table.name} has no rows")
+    return table
+
+
+def name(source: TableSource) -> str:
+    """The table's name in messages."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "DataFrame"
+
+
+def account(table: Table) -> Ledger:
+    """Open the account of a table's rows; blank lines are filtered and counted."""
+    ledger = Ledger(table)
+    first = table.frame.columns[0]
+    if table.path is not None and table.frame[first].isna().any():
+        ledger.filter("blank lines", table.frame.isna().all(axis=1).to_numpy())
+    return ledger
+
+
+def columns(source: TableSource) -> list[str]:
+    """Names of the columns of a table: a CSV file's first line, read as text."""
+    pd = pandas()
+    if not isinstance(source, str | os.PathLike):
+        if not isinstance(source, pd.DataFrame):
+            raise TypeError(f"expected a path or a pandas DataFrame, got {type(source).__name__}")
+        return [str(name) for name in source.columns]
+    path = _existing(Path(source))
+    if _is_parquet(path):
+        return [str(name) for name in _parse(path, pd.read_parquet, {}).columns]
+    settings = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
+    return [str(name) for name in _parse(path, pd.read_csv, settings).iloc[0]]
+
+
+def numbers(table: Table, ledger: Ledger, column: str, *, blank_is_bad: bool = True) -> Floats:
+    """A column as float64, shape (n,); what is not a finite number is entered as bad.
+
+    With `blank_is_bad` False an empty cell is legal and comes back as NaN.
+    """
+    pd = pandas()
+    series = table.frame[column]
+    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = ~np.isfinite(values)
+    if not blank_is_bad:
+        wrong &= ~series.isna().to_numpy()
+    ledger.bad(NOT_A_NUMBER, wrong, [column])
+    return cast(Floats, values)
+
+
+def categories(table: Table, ledger: Ledger, column: str, meaning: Mapping[str, int]) -> Signs:
+    """A column of a few distinct words as small integers, shape (n,), by `meaning`.
+
+    Words are compared in lower case, whole numbers as integers ("1.0" is "1"). A word without a
+    meaning is entered as bad (and comes back as 0).
+    """
+    codes, words = pandas().factorize(table.frame[column])
+    meanings = [meaning.get(_word(word)) for word in words]
+    known = np.array([m is not None for m in meanings] + [False])
+    value = np.array([m or 0 for m in meanings] + [0], dtype=np.int8)
+    ledger.bad(NOT_UNDERSTOOD, ~known[codes], [column])  # code −1, a blank, is the last entry
+    return np.asarray(value[codes], np.int8)
+
+
+def nanoseconds(
+    table: Table,
+    ledger: Ledger,
+    column: str,
+    unit: TimeUnit,
+    clock: Clock,
+    *,
+    ordered: bool = True,
+) -> Nanoseconds:
+    """A time column as int64 nanoseconds, shape (n,), exact to the digits in the file.
+
+    Rows without a time are entered as bad, and so are rows earlier than a row before them.
+
+    Args:
+        table: The table.
+        ledger: Its account.
+        column: The column's name.
+        unit: What one unit of the column is; "datetime" for ISO 8601 text (UTC unless it says
+            otherwise) and for datetime columns.
+        clock: Whether times count from 1970 ("epoch") or from midnight.
+        ordered: Whether time may not go backwards.
+
+    Raises:
+        ValueError: A wrong option, or times that cannot be right in this unit.
+    """
+    if unit not in get_args(TimeUnit):
+        raise ValueError(f"time unit must be one of {get_args(TimeUnit)}, got {unit!r}")
+    if clock not in get_args(Clock):
+        raise ValueError(f"clock must be one of {get_args(Clock)}, got {clock!r}")
+    time_ns, known = _ticks(table, column, unit)
+    ledger.bad(NOT_A_NUMBER, ~known, [column])
+    valid = time_ns[known]
+    lowest, highest = (_EARLIEST, _LATEST) if clock == "epoch" else (0, 8 * 86_400 * 10**9)
+    # the median: a few wild rows are bad rows, but a wrong unit moves all of them
+    middle = int(np.median(valid)) if valid.size else lowest
+    if not lowest <= middle <= highest:
+        raise ValueError(
+            f"{table.name}, column {column!r}: read as {unit} from "
+            f"{'1970' if clock == 'epoch' else 'midnight'}, the times fall "
+            f"{'outside 1990–2100' if clock == 'epoch' else 'outside a day'}; for example "
+            f"{table.value(column, int(np.flatnonzero(known)[0]))}. State the time unit and clock "
+            "of this column"
+        )
+    if ordered:
+        ledger.bad_time(time_ns, column)
+    return time_ns
+
+
+def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask]:
+    """Integer nanoseconds and which rows have them."""
+    pd = pandas()
+    series = table.frame[column]
+    if series.dtype.kind == "M" or unit == "datetime":
+        stamps = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
+        stamps = stamps.dt.tz_localize(None).astype("datetime64[ns]")
+        return stamps.fillna(0).to_numpy().astype(np.int64), stamps.notna().to_numpy()
+    digits = _DIGITS[unit]
+    if series.dtype.kind in "iu":
+        known = series.notna().to_numpy()
+        whole = series.to_numpy(dtype=np.int64, na_value=0) if not known.all() else series
+        return _scaled(table, column, np.asarray(whole, np.int64), digits), known
+    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    known = np.isfinite(values)
+    values = np.where(known, values, 0.0)
+    largest = np.abs(values).max(initial=0.0)
+    fractional = bool((values % 1 != 0).any())
+    if table.path is not None and largest * (10.0**digits if fractional else 1.0) >= _EXACT:
+        return _exact_text(table, column, digits)
+    whole = np.floor(values)
+    fraction = np.rint((values - whole) * 10.0**digits).astype(np.int64)
+    return _scaled(table, column, whole.astype(np.int64), digits) + fraction, known
+
+
+def _scaled(table: Table, column: str, whole: Nanoseconds, digits: int) -> Nanoseconds:
+    """`whole` × 10^digits, refusing what does not fit 64 bits."""
+    if np.abs(whole).max(initial=0) > np.iinfo(np.int64).max // 10**digits:
+        raise ValueError(
+            f"{table.name}, column {column!r}: times such as {whole.max()} are too large for "
+            "their time unit; state the right one"
+        )
+    return cast(Nanoseconds, whole * 10**digits)
+
+
+def _exact_text(table: Table, column: str, digits: int) -> tuple[Nanoseconds, Mask]:
+    """Times too fine for a float (a nanosecond column with a blank cell, say) from their text."""
+    pd = pandas()
+    header = table.first_line == 2
+    text = pd.read_csv(
+        table.path,
+        **_csv_settings([column], [column], header, list(table.frame.columns)),
+    )[column]
+    parts = text.str.extract(r"^\s*(-?\d+)(?:\.(\d*))?\s*$")
+    known = parts[0].notna().to_numpy()
+    fraction = parts[1].fillna("").str.slice(0, digits).str.ljust(digits, "0")
+    ticks = [int(f"{w}{f}") if k else 0 for w, f, k in zip(parts[0], fraction, known, strict=True)]
+    return np.array(ticks, dtype=np.int64), known
+
+
+def _word(value: object) -> str:
+    if isinstance(value, float | np.floating) and value == int(value):
+        value = int(value)
+    return str(value).strip().lower()
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a file")
+    return path
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in {".parquet", ".pq"}
+
+
+def _csv_settings(
+    wanted: Sequence[str], text: Sequence[str], header: bool, names: Sequence[str]
+) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "dtype": dict.fromkeys(text, str),
+        "index_col": False,  # else a surplus field on each line would shift the columns by one
+        "skip_blank_lines": False,  # else line numbers in messages would be wrong
+        "float_precision": "round_trip",  # prices are compared: 0.1 must be the float nearest 0.1
+        "low_memory": False,
+    }
+    if header:
+        return settings | {"usecols": lambda name: name in wanted}
+    return settings | {"header": None, "names": list(names), "usecols": list(wanted)}
+
+
+def _open(path: Path, wanted: Sequence[str], text: Sequence[str], header: bool) -> Table:
+    pd = pandas()
+    path = _existing(path)
+    if _is_parquet(path):
+        frame = _parse(path, pd.read_parquet, {})
+        return Table(str(path), frame, 1, "row {} (the first is row 1)", None)
+    frame = _parse(path, pd.read_csv, _csv_settings(wanted, text, header, wanted))
+    rule = "line {} (the header is line 1)" if header else "line {} (the file has no header)"
+    return Table(str(path), frame, 2 if header else 1, rule, path)
+
+
+def _parse(path: Path, reader: Any, settings: dict[str, Any]) -> DataFrame:
+    """Run a pandas reader; what it raises or warns becomes a ValueError naming the file."""
+    pd = pandas()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return cast("DataFrame", reader(path, **settings))
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path} is empty") from error
+    except (ValueError, OSError, EOFError, zlib.error, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error

@@ -1,0 +1,343 @@
+"""Holden & Subrahmanyam (1992): M identical insiders trade strategically in N auctions.
+
+Kyle (1985) is M = 1. The conditions of the equilibrium are in :mod:`diffeq.auctions`, its
+computation in :mod:`diffeq.two_pass`. Prices are in price units, order flow in asset units, and the
+trading day has length one.
+
+Reference: Holden & Subrahmanyam (1992), Journal of Finance 47, 247–270. Two formulas that circulate
+are wrong: beta without its 1/sqrt(M), and a one-auction lambda of (sigma_v/sigma_u) sqrt(M/(M+1)),
+true only if sigma_v² is read as the posterior variance.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffeq import auctions, two_pass, validate
+from diffeq.auctions import Paths, Residual, Solution
+from diffeq.check import Info, poison
+
+__all__ = [
+    "Grid",
+    "Limit",
+    "Params",
+    "Paths",
+    "Residual",
+    "Solution",
+    "Table",
+    "Terminal",
+    "grid",
+    "insider_profit",
+    "limit",
+    "noise_loss",
+    "residual",
+    "simulate",
+    "solve",
+    "solve_up_to",
+]
+
+
+class Params(NamedTuple):
+    """Parameters; the defaults are the example of the figures."""
+
+    sigma_v: Any = 2.5
+    """Prior standard deviation of the value, > 0, in price units."""
+    sigma_u: Any = 5.0
+    """Standard deviation of noise orders over the whole day, > 0, in asset units."""
+    num_insiders: Any = 2.0
+    """M > 0, real: every equation is smooth in it."""
+    p_0: Any = 100.0
+    """Prior mean of the value, in price units."""
+
+
+POSITIVE = ("sigma_v", "sigma_u", "num_insiders")
+
+
+def solve(params: Params, *, num_auctions: int, spacing: Any = None) -> Solution:
+    """The equilibrium, in one backward and one forward pass.
+
+    Args:
+      params: scalars; batch with ``jax.vmap``. Every leaf is differentiable.
+      num_auctions: N ≥ 1, static.
+      spacing: lengths dt_n > 0 of the auctions, shape (N,), summing to one; default 1/N each. Its
+        derivatives are unconstrained partials: move two entries oppositely to keep the sum.
+
+    Returns:
+      :class:`diffeq.auctions.Solution`, arrays of shape (N,). A lane with a parameter or spacing
+      outside its domain is NaN in every value and derivative, with ``info.converged`` False.
+
+    Raises:
+      ValueError, TypeError: a concrete parameter or spacing is out of domain, batched, or no
+        number; also inside jit or vmap, if it is closed over.
+
+    Reference: Holden & Subrahmanyam (1992), Proposition 1.
+
+    >>> solution = solve(Params(num_insiders=1.0), num_auctions=1)
+    >>> float(solution.lambda_[0])  # sigma_v / (2 sigma_u)
+    0.25
+    """
+    params, dt = _validated(params, num_auctions, spacing)
+    return _solve(params, dt)
+
+
+@jax.jit
+def _solve(params: Params, dt: jax.Array) -> Solution:
+    fields, worst, step = two_pass.equilibrium(*params[:3], dt)
+    ok = two_pass.accurate(worst, step) & in_domain(params) & auctions.proper(dt)
+    return Solution(*poison(fields, ok, (params, dt)), info=Info(ok, worst))
+
+
+def residual(solution: Solution, params: Params, *, spacing: Any = None) -> Residual:
+    """Every condition of the equilibrium, scale-free, from the solution's log fields.
+
+    Args:
+      solution: arrays of shape (N,).
+      params: what it was solved for; scalars.
+      spacing: as in :func:`solve`.
+
+    Returns:
+      :class:`diffeq.auctions.Residual`, arrays of shape (N,), each below 1e-12 in float64.
+
+    Reference: Holden & Subrahmanyam (1992), Proposition 1, and its second-order condition.
+    """
+    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return auctions.residual(solution, *params[:3], dt)
+
+
+def insider_profit(solution: Solution, params: Params, *, spacing: Any = None) -> jax.Array:
+    """Expected profit of one insider over the day, alpha_0 sigma_v² + delta_0; scalar, in money."""
+    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return auctions.insider_profit(solution, *params[:3], dt)
+
+
+def noise_loss(solution: Solution, params: Params, *, spacing: Any = None) -> jax.Array:
+    """Expected loss of the noise traders over the day, Σ lambda_n sigma_u² dt_n; scalar, in money.
+
+    The M insiders together earn exactly this, which the solver never uses.
+    """
+    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return auctions.noise_loss(solution, params.sigma_u, dt)
+
+
+def simulate(
+    key: jax.Array, params: Params, solution: Solution, *, num_paths: int, spacing: Any = None
+) -> Paths:
+    """Play the equilibrium ``num_paths`` times.
+
+    Args:
+      key: a JAX random key.
+      params: what the solution was solved for.
+      solution: arrays of shape (N,).
+      num_paths: P ≥ 1, static.
+      spacing: as in :func:`solve`.
+
+    Returns:
+      :class:`diffeq.auctions.Paths`: value, prices, orders and profits, shapes (P,) and (P, N).
+    """
+    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return _simulate(key, params, solution, dt, validate.count("num_paths", num_paths))
+
+
+@partial(jax.jit, static_argnums=4)
+def _simulate(
+    key: jax.Array, params: Params, solution: Solution, dt: jax.Array, num_paths: int
+) -> Paths:
+    return auctions.simulate(key, solution, *params, dt, num_paths)
+
+
+class Terminal(NamedTuple):
+    """The last auction of the N-auction equilibrium, for every N = 1..max_auctions."""
+
+    lambda_: jax.Array
+    """lambda_N, entry N−1, shape (max_auctions,)."""
+    beta: jax.Array
+    """beta_N."""
+    Sigma: jax.Array
+    """Sigma_N."""
+    log_lambda: jax.Array
+    """Log of lambda_N."""
+    log_beta: jax.Array
+    """Log of beta_N."""
+    log_Sigma: jax.Array
+    """Log of Sigma_N."""
+    info: Info
+    """Whether the one backward pass converged, and its largest residual."""
+
+
+class Table(NamedTuple):
+    """Every auction n of the N-auction equilibrium for every N; shape (max_auctions, max_auctions).
+
+    Row N−1, column n−1; where n > N the entry is NaN and ``mask`` False.
+    """
+
+    lambda_: jax.Array
+    """lambda_n for horizon N."""
+    beta: jax.Array
+    """beta_n for horizon N."""
+    Sigma: jax.Array
+    """Sigma_n for horizon N."""
+    log_lambda: jax.Array
+    """Log of lambda_n."""
+    log_beta: jax.Array
+    """Log of beta_n."""
+    log_Sigma: jax.Array
+    """Log of Sigma_n."""
+    mask: jax.Array
+    """bool, n ≤ N."""
+    info: Info
+    """Whether the one backward pass converged, and its largest residual."""
+
+
+def solve_up_to(params: Params, *, max_auctions: int, tables: bool = False) -> Terminal | Table:
+    """The equilibria with N = 1..max_auctions equal auctions, from one backward pass.
+
+    With equal spacing q_n depends on M and on the distance N − n from the last auction only, so the
+    chain of the longest horizon holds the chain of every shorter one.
+
+    Args:
+      params: scalars; batch with ``jax.vmap``. Every leaf is differentiable.
+      max_auctions: the longest horizon ≥ 1, static.
+      tables: also the auctions before the last, as a padded :class:`Table`.
+
+    Returns:
+      :class:`Terminal`, or :class:`Table` if ``tables``; flagged and poisoned as in :func:`solve`.
+    """
+    params = validate.parameters(params, Params, positive=POSITIVE)
+    max_auctions = validate.count("max_auctions", max_auctions)
+    return _solve_table(params, max_auctions) if tables else _solve_terminal(params, max_auctions)
+
+
+@partial(jax.jit, static_argnums=1)
+def _solve_terminal(params: Params, max_auctions: int) -> Terminal:
+    (log_lambda, log_beta, log_Sigma), worst, step = two_pass.terminal(*params[:3], max_auctions)
+    logs = (log_lambda, log_beta, log_Sigma)
+    ok = two_pass.accurate(worst, step) & in_domain(params)
+    fields = poison((*map(jnp.exp, logs), *logs), ok, params)
+    return Terminal(*fields, info=Info(ok, worst))
+
+
+@partial(jax.jit, static_argnums=1)
+def _solve_table(params: Params, max_auctions: int) -> Table:
+    logs, worst, step = two_pass.table(*params[:3], max_auctions)
+    ok = two_pass.accurate(worst, step) & in_domain(params)
+    fields = poison((*map(jnp.exp, logs), *logs), ok, params)
+    mask = jnp.tril(jnp.ones((max_auctions, max_auctions), bool))
+    return Table(*(jnp.where(mask, f, jnp.nan) for f in fields), mask=mask, info=Info(ok, worst))
+
+
+class Grid(NamedTuple):
+    """Last auctions over a product grid; shape (num_insiders, num_auctions, sigma_v, sigma_u)."""
+
+    lambda_: jax.Array
+    """lambda_N."""
+    beta: jax.Array
+    """beta_N."""
+    Sigma: jax.Array
+    """Sigma_N."""
+    info: Info
+    """converged has the full shape; residual depends on num_insiders only: (num_insiders, 1, 1, 1)."""
+
+
+def grid(*, num_insiders: Any, num_auctions: Any, sigma_v: Any, sigma_u: Any) -> Grid:
+    """lambda_N, beta_N, Sigma_N over the product of four axes, equal spacing: a model's own sweep.
+
+    One backward pass per M serves every N (:func:`solve_up_to`), and lambda ∝ sigma_v/sigma_u, beta
+    ∝ sigma_u/sigma_v, Sigma ∝ sigma_v²: the rest is outer products, at the speed of memory.
+
+    Args:
+      num_insiders: values of M, shape (m,); differentiable, as the two below.
+      num_auctions: values of N, ints ≥ 1, shape (n,), concrete.
+      sigma_v: shape (a,).
+      sigma_u: shape (b,).
+
+    Returns:
+      :class:`Grid`; points outside the domain are NaN, flagged one by one.
+    """
+    horizons = np.atleast_1d(np.asarray(num_auctions))
+    if horizons.ndim != 1 or not np.issubdtype(horizons.dtype, np.integer) or horizons.min() < 1:
+        raise ValueError(f"num_auctions: expected ints ≥ 1, shape (n,), got {num_auctions!r}")
+    axes = validate.axes(num_insiders=num_insiders, sigma_v=sigma_v, sigma_u=sigma_u)
+    return _grid(axes, tuple(int(n) for n in horizons))
+
+
+@partial(jax.jit, static_argnums=1)
+def _grid(axes: dict[str, jax.Array], horizons: tuple[int, ...]) -> Grid:
+    M, sigma_v, sigma_u = (_poisoned(axes[name]) for name in ("num_insiders", "sigma_v", "sigma_u"))
+    one = jnp.ones((), M.dtype)
+
+    def unit(M: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
+        logs, worst, step = two_pass.terminal(one, one, M, max(horizons))
+        ok = two_pass.accurate(worst, step)
+        chosen = tuple(jnp.exp(log[np.array(horizons) - 1]) for log in logs)
+        return poison(chosen, ok, M), worst, ok
+
+    (lambda_1, beta_1, Sigma_1), worst, ok = jax.vmap(unit)(M)
+    ratio = sigma_v[:, None] / sigma_u[None, :]
+    variance = sigma_v[:, None] ** 2 * jnp.ones_like(ratio) + 0 * ratio
+    shape = (M.size, len(horizons), sigma_v.size, sigma_u.size)
+
+    def scaled(unit: jax.Array, scale: jax.Array) -> jax.Array:
+        # two long axes: the inner loop is the whole (sigma_v, sigma_u) plane
+        return (unit.reshape(-1, 1) * scale.reshape(1, -1)).reshape(shape)
+
+    fields = (scaled(lambda_1, ratio), scaled(beta_1, 1 / ratio), scaled(Sigma_1, variance))
+    converged = (ok & jnp.isfinite(M))[:, None, None, None] & jnp.isfinite(variance)[None, None]
+    info = Info(jnp.broadcast_to(converged, shape), worst[:, None, None, None])
+    return Grid(*fields, info=info)
+
+
+def _poisoned(axis: jax.Array) -> jax.Array:
+    """An axis with NaN, in value and derivative, at its points outside (0, ∞)."""
+    return jax.vmap(lambda x: poison(x, jnp.isfinite(x) & (x > 0), x))(axis)
+
+
+class Limit(NamedTuple):
+    """The limit N → ∞ at fixed times."""
+
+    lambda_: jax.Array
+    """lambda(t), shape of ``times``."""
+    beta: jax.Array
+    """beta(t) of one insider."""
+    Sigma: jax.Array
+    """Sigma(t)."""
+
+
+def limit(params: Params, times: Any) -> Limit:
+    """The equilibrium as N → ∞ at fixed times t < 1, equal spacing.
+
+    For M < 4/3, with g = M/(4 − 3M):  Sigma = sigma_v² (1−t)^g,  lambda = (sigma_v/sigma_u) sqrt(g)
+    (1−t)^((g−1)/2),  beta = lambda sigma_u²/(M Sigma). M = 1 is Kyle (1985), section 3: lambda
+    constant, Sigma linear. For M ≥ 4/3 all information is out at once: Sigma = lambda = 0 and beta
+    = ∞ at every t > 0.
+
+    Args:
+      params: scalars.
+      times: in [0, 1), any shape.
+
+    Reference: Holden & Subrahmanyam (1992), section III, for real M.
+    """
+    params = validate.parameters(params, Params, positive=POSITIVE)
+    sigma_v, sigma_u, M, _ = params
+    left = 1 - jnp.asarray(times, sigma_v.dtype)
+    gradual = M < 4 / 3
+    g = jnp.where(gradual, M / jnp.where(gradual, 4 - 3 * M, 1), 1)
+    Sigma = jnp.where(gradual, sigma_v**2 * left**g, 0)
+    lambda_ = jnp.where(gradual, sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2), 0)
+    beta = jnp.where(gradual, lambda_ * sigma_u**2 / (M * jnp.where(gradual, Sigma, 1)), jnp.inf)
+    return Limit(lambda_, beta, Sigma)
+
+
+def in_domain(params: Params) -> jax.Array:
+    """Whether every parameter is finite, and positive where it must be; scalar bool."""
+    finite = jnp.isfinite(jnp.stack([jnp.asarray(p) for p in params]))
+    positive = jnp.stack([jnp.asarray(getattr(params, name)) > 0 for name in POSITIVE])
+    return jnp.all(finite) & jnp.all(positive)
+
+
+def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, jax.Array]:
+    params = validate.parameters(params, Params, positive=POSITIVE)
+    num_auctions = validate.count("num_auctions", num_auctions)
+    return params, validate.spacing(spacing, num_auctions, params.sigma_v.dtype)

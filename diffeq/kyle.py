@@ -1,0 +1,249 @@
+"""Kyle (1985): one insider trades strategically in N auctions; Theorem 2.
+
+Three ways to the same equilibrium, which must and do agree:
+
+* ``two_pass``: Holden–Subrahmanyam's chain at M = 1 (:mod:`diffeq.two_pass`); the default.
+* ``recursion``: Kyle's cubic backwards from Sigma_N = 1, then a rescale. Sigma_0 is exactly linear
+  in Sigma_N, so the shooting of the literature is not needed.
+* ``shooting``: as the paper does it: a root on log Sigma_N so that the recursion ends at sigma_v².
+
+Reference: Kyle (1985), Econometrica 53, 1315–1335.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffeq import auctions, holden, two_pass, validate
+from diffeq.auctions import Paths, Residual
+from diffeq.check import Info, poison
+from diffeq.holden import Limit
+from solvers import cubic, root
+
+__all__ = [
+    "Limit",
+    "Params",
+    "Paths",
+    "Residual",
+    "Solution",
+    "insider_profit",
+    "limit",
+    "noise_loss",
+    "residual",
+    "simulate",
+    "solve",
+]
+
+METHODS = ("two_pass", "recursion", "shooting")
+POSITIVE = ("sigma_v", "sigma_u")
+
+
+class Params(NamedTuple):
+    """Parameters; the defaults are the example of the figures."""
+
+    sigma_v: Any = 2.5
+    """Prior standard deviation of the value, > 0, in price units."""
+    sigma_u: Any = 5.0
+    """Standard deviation of noise orders over the whole day, > 0, in asset units."""
+    p_0: Any = 100.0
+    """Prior mean of the value, in price units."""
+
+
+class Solution(auctions.Solution):
+    """The equilibrium; fields as :class:`diffeq.auctions.Solution`, M = 1."""
+
+    __slots__ = ()
+
+
+def solve(
+    params: Params, *, num_auctions: int, spacing: Any = None, method: str = "two_pass"
+) -> Solution:
+    """The equilibrium of Theorem 2.
+
+    Args:
+      params: scalars; batch with ``jax.vmap``. Every leaf is differentiable, by every method.
+      num_auctions: N ≥ 1, static.
+      spacing: lengths dt_n > 0 of the auctions, shape (N,), summing to one; default 1/N each.
+      method: ``"two_pass"``, ``"recursion"`` or ``"shooting"`` (see the module), static. The first
+        is the fastest by far; the other two are for the reader of the paper, and as checks.
+
+    Returns:
+      :class:`Solution`, arrays of shape (N,). A lane with a parameter or spacing outside its domain
+      is NaN in every value and derivative, with ``info.converged`` False.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of domain, batched, or no number.
+
+    Reference: Kyle (1985), Theorem 2.
+
+    >>> [round(float(x), 12) for x in solve(Params(), num_auctions=1).lambda_]
+    [0.25]
+    """
+    params, dt = _validated(params, num_auctions, spacing)
+    return _solve(params, dt, validate.option("method", method, METHODS))
+
+
+@partial(jax.jit, static_argnums=2)
+def _solve(params: Params, dt: jax.Array, method: str) -> Solution:
+    sigma_v, sigma_u, _ = params
+    if method == "two_pass":
+        fields, worst, step = two_pass.equilibrium(sigma_v, sigma_u, jnp.ones_like(sigma_v), dt)
+        ok = two_pass.accurate(worst, step)
+    elif method == "recursion":
+        fields, worst, ok = _by_rescaling(sigma_v, sigma_u, dt)
+    else:
+        fields, worst, ok = _by_shooting(sigma_v, sigma_u, dt)
+    ok &= holden.in_domain(_as_holden(params)) & auctions.proper(dt)
+    return Solution(*poison(fields, ok, (params, dt)), info=Info(ok, worst))
+
+
+# Kyle's backward recursion
+
+
+class _Auction(NamedTuple):
+    lambda_: jax.Array
+    beta: jax.Array
+    alpha: jax.Array
+    delta: jax.Array
+    Sigma: jax.Array
+
+
+def _recursion(
+    Sigma_N: jax.Array, sigma_u: jax.Array, dt: jax.Array
+) -> tuple[jax.Array, _Auction, jax.Array, jax.Array]:
+    """Sigma_0, the auctions 1..N, the largest residual of the cubics and whether all were solved.
+
+    At each auction lambda_n is the middle root of
+    (1 − lambda² sigma_u² dt/Sigma_n)(1 − alpha_n lambda) = 1/2: the smallest is negative, the
+    largest violates the second-order condition.
+    """
+
+    def auction(
+        carry: tuple[jax.Array, ...], dt: jax.Array
+    ) -> tuple[tuple[jax.Array, ...], _Auction]:
+        Sigma, alpha, delta, worst, ok = carry
+        # in l = lambda sigma_u sqrt(dt/Sigma) and a = alpha lambda/l:  a l³ − l² − a l + 1/2 = 0
+        unit = jnp.sqrt(Sigma / dt) / sigma_u
+        a = alpha * unit
+        l, info = cubic.root_between((a, -1.0, -a, 0.5), 0.0, 1 / jnp.maximum(1, a))
+        lambda_ = l * unit
+        here = _Auction(lambda_, lambda_ * sigma_u**2 / Sigma, alpha, delta, Sigma)
+        earlier = (
+            Sigma / (1 - l * l),
+            1 / (4 * lambda_ * (1 - alpha * lambda_)),
+            delta + alpha * lambda_**2 * sigma_u**2 * dt,
+            jnp.maximum(worst, info.residual),
+            ok & info.converged,
+        )
+        return earlier, here
+
+    zero = jnp.zeros_like(Sigma_N)
+    start = (Sigma_N, zero, zero, zero, jnp.array(True))
+    (Sigma_0, _, _, worst, ok), path = lax.scan(auction, start, dt, reverse=True)
+    return Sigma_0, path, worst, ok
+
+
+def _by_rescaling(
+    sigma_v: jax.Array, sigma_u: jax.Array, dt: jax.Array
+) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
+    """One recursion from Sigma_N = 1; then Sigma scales by s, lambda and delta by sqrt(s)."""
+    Sigma_0, unit, worst, ok = _recursion(jnp.ones_like(sigma_v), sigma_u, dt)
+    s = sigma_v**2 / Sigma_0
+    root_s = jnp.sqrt(s)
+    path = _Auction(
+        lambda_=unit.lambda_ * root_s,
+        beta=unit.beta / root_s,
+        alpha=unit.alpha / root_s,
+        delta=unit.delta * root_s,
+        Sigma=unit.Sigma * s,
+    )
+    return _with_logs(path), worst, ok
+
+
+def _by_shooting(
+    sigma_v: jax.Array, sigma_u: jax.Array, dt: jax.Array
+) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
+    """The root of log Sigma_0(Sigma_N) = 2 log sigma_v; at M = 1 Sigma_{n−1} ≤ 2 Sigma_n brackets it."""
+
+    def miss(log_Sigma_N: jax.Array, theta: tuple[jax.Array, ...]) -> jax.Array:
+        sigma_v, sigma_u, dt = theta
+        return jnp.log(_recursion(jnp.exp(log_Sigma_N), sigma_u, dt)[0]) - 2 * jnp.log(sigma_v)
+
+    target = 2 * jnp.log(sigma_v)
+    lowest = target - dt.shape[0] * jnp.log(2.0).astype(target.dtype) - 1
+    log_Sigma_N, info = root.bracketed(miss, lowest, target, (sigma_v, sigma_u, dt))
+    _, path, worst, ok = _recursion(jnp.exp(log_Sigma_N), sigma_u, dt)
+    return _with_logs(path), jnp.maximum(worst, info.residual), ok & info.converged
+
+
+def _with_logs(path: _Auction) -> tuple[jax.Array, ...]:
+    return (
+        *path,
+        *(jnp.log(path.lambda_), jnp.log(path.beta), jnp.log(path.Sigma)),
+        two_pass.log_but_last(path.alpha, 1),
+        two_pass.log_but_last(path.delta, 2),
+    )
+
+
+# The same verbs as every model: M = 1 of Holden–Subrahmanyam
+
+
+def residual(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> Residual:
+    """The conditions of Theorem 2, scale-free; see :func:`diffeq.holden.residual` (M = 1)."""
+    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return holden.residual(solution, _as_holden(params), spacing=spacing)
+
+
+def insider_profit(
+    solution: auctions.Solution, params: Params, *, spacing: Any = None
+) -> jax.Array:
+    """Expected profit of the insider, alpha_0 sigma_v² + delta_0; scalar, in money."""
+    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return holden.insider_profit(solution, _as_holden(params), spacing=spacing)
+
+
+def noise_loss(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> jax.Array:
+    """Expected loss of the noise traders, Σ lambda_n sigma_u² dt_n, which the insider earns."""
+    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return holden.noise_loss(solution, _as_holden(params), spacing=spacing)
+
+
+def simulate(
+    key: jax.Array,
+    params: Params,
+    solution: auctions.Solution,
+    *,
+    num_paths: int,
+    spacing: Any = None,
+) -> Paths:
+    """Play the equilibrium ``num_paths`` times; see :func:`diffeq.holden.simulate` (M = 1)."""
+    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    return holden.simulate(key, _as_holden(params), solution, num_paths=num_paths, spacing=spacing)
+
+
+def limit(params: Params, times: Any) -> Limit:
+    """Continuous auctions: lambda = sigma_v/sigma_u, Sigma = (1−t) sigma_v², beta = lambda sigma_u²/Sigma.
+
+    Args:
+      params: scalars.
+      times: in [0, 1), any shape.
+
+    Reference: Kyle (1985), Theorem 3. At t → 1 the discrete lambda_N does not follow: it tends to
+    0.854 sigma_v/sigma_u.
+    """
+    params = validate.parameters(params, Params, positive=POSITIVE)
+    return holden.limit(_as_holden(params), times)
+
+
+def _as_holden(params: Params) -> holden.Params:
+    one = jnp.ones_like(params.sigma_v)
+    return holden.Params(params.sigma_v, params.sigma_u, one, params.p_0)
+
+
+def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, jax.Array]:
+    params = validate.parameters(params, Params, positive=POSITIVE)
+    num_auctions = validate.count("num_auctions", num_auctions)
+    return params, validate.spacing(spacing, num_auctions, params.sigma_v.dtype)

@@ -1,0 +1,256 @@
+"""The two-pass solution of N strategic auctions with M identical insiders, exact, no shooting.
+
+With q_n = alpha_n lambda_n and r_n = M(1 − 2 q_n), the first-order and value conditions link
+q_{n−1} to q_n alone (backward pass); the filter then gives Sigma_n and all the rest (forward pass).
+Written in y = q/(1 − 2q) ≥ 0 nothing cancels, for any real M > 0:
+
+    q = y/(1 + 2y),    1 − 2q = 1/(1 + 2y),    1 − q = (1 + y)/(1 + 2y),    r = M/(1 + 2y).
+
+Reference: Holden & Subrahmanyam (1992), Journal of Finance 47, Proposition 1.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from solvers import blocks, implicit
+
+Fields = tuple[jax.Array, ...]
+
+
+# The backward pass: y_N = 0, then y_{n−1} from y_n
+
+
+def kappa(y: jax.Array, num_insiders: jax.Array, ratio: jax.Array) -> jax.Array:
+    """1/k_n, k_n = (1−q_n)² / ((1−2q_n)[M(1−2q_n)+1]²) · dt_n/dt_{n−1}; ratio = dt_{n−1}/dt_n."""
+    t = 1 + 2 * y
+    return ((t + num_insiders) / (1 + y)) ** 2 / t * ratio
+
+
+def step_residual(
+    y: jax.Array, y_next: jax.Array, num_insiders: jax.Array, ratio: jax.Array
+) -> jax.Array:
+    """2M q³ − (M+1) q² − 2kq + k = 0 in y: kappa y² (1 + M + 2y) − (1 + 2y)², y_next one later."""
+    return kappa(y_next, num_insiders, ratio) * y**2 * (1 + num_insiders + 2 * y) - (1 + 2 * y) ** 2
+
+
+def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The only positive y of kappa y² (1 + M + 2y) = (1 + 2y)²; with its residual and last step.
+
+    In u = 1/y = 1/q − 2 it reads f(u) = u(u+2)² − kappa((1+M)u + 2) = 0, and f is convex where it
+    matters. Replacing (u+2)² by its tangent at the root of the equation without the 2, z = sqrt(
+    kappa(1+M)) or 2, gives a quadratic whose root lies at most 15 % above u, for every kappa > 0
+    and M ≥ 0. Two Householder steps (fourth order) then reach the last digit.
+    """
+    c = 1 + num_insiders
+    ck = c * kappa
+    z = jnp.sqrt(ck)
+    wide = ck > 4
+    half = jnp.where(wide, z - 2, ck / 4 - 1)
+    product = jnp.where(wide, 4 * z / c, 2 * kappa)
+    root = jnp.sqrt(half * half + product)
+    u = jnp.where(wide, half + root, product) / jnp.where(wide, 2.0, 2 * (root - half))
+    for _ in range(2):
+        slope = u * (3 * u + 8) + (4 - ck)
+        h = (u * (u * (u + 4) + (4 - ck)) - 2 * kappa) / slope
+        a = (3 * u + 4) * h / slope  # h f''/(2f'), and f''' = 6
+        u = u - h * (1 - a) / (1 - 2 * a + h * h / slope)
+    left, right = u * (u + 2) ** 2, ck * u + 2 * kappa
+    apart = jnp.abs(left - right)
+    # u f'(u) = 2u³ + 4u² + 2 kappa at the root: the Newton step, relative to u
+    return 1 / u, apart / right, apart / (2 * u * u * (u + 2) + 2 * kappa)
+
+
+def _ratios(dt: jax.Array) -> jax.Array:
+    """dt_{n−1}/dt_n for n = 1..N; at n = 1 there is no earlier auction, and 1 stands."""
+    return jnp.concatenate([jnp.ones_like(dt[:1]), dt[:-1] / dt[1:]])
+
+
+def backward(num_insiders: jax.Array, ratios: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """y_n for n = 1..N, the largest residual, the largest last step; no derivative."""
+
+    def auction(
+        carry: tuple[jax.Array, jax.Array, jax.Array], ratio: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], jax.Array]:
+        y, residual, step = carry
+        y_earlier, residual_earlier, step_earlier = earlier(
+            kappa(y, num_insiders, ratio), num_insiders
+        )
+        worst = jnp.maximum(residual, residual_earlier), jnp.maximum(step, step_earlier)
+        return (y_earlier, *worst), y
+
+    zero = jnp.zeros_like(num_insiders)
+    (_, residual, step), y = lax.scan(auction, (zero, zero, zero), ratios, reverse=True)
+    return y, residual, step
+
+
+def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """The whole chain as one system in (y_1, …, y_N): row n involves y_n and y_{n+1}; y_N = 0."""
+    num_insiders, dt = theta
+    rows = step_residual(y[:-1], y[1:], num_insiders, dt[:-1] / dt[1:])
+    return jnp.append(rows, y[-1])
+
+
+# The forward pass: everything from y
+
+
+def forward(
+    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array, y: jax.Array
+) -> Fields:
+    """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass."""
+    M = num_insiders
+    t = 1 + 2 * y
+    r, q = M / t, y / t
+    shrink = 1 / jnp.sqrt(1 + r)  # standard deviation of v − p_n over that of v − p_{n−1}
+    impact = jnp.sqrt(r) * shrink  # lambda_n sigma_u sqrt(dt_n) over that of v − p_n
+    root_dt = jnp.sqrt(dt)
+
+    def filtered(sd: jax.Array, shrink: jax.Array) -> tuple[jax.Array, jax.Array]:
+        sd = sd * shrink
+        return sd, sd
+
+    def rent(value: jax.Array, n: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        earned, shrink = n
+        return (value + earned) * shrink, value
+
+    _, sd = lax.scan(filtered, sigma_v, shrink)
+    # delta_n in units of sigma_u sd_n, so that it leaves the range only when the unit does
+    earned = q * impact * root_dt
+    _, rents = lax.scan(rent, jnp.zeros_like(M), (earned, shrink), reverse=True)
+
+    last = np.arange(dt.shape[0]) == dt.shape[0] - 1
+    lambda_ = impact * sd / (sigma_u * root_dt)
+    beta = impact * sigma_u / (M * root_dt * sd)
+    alpha = jnp.where(last, 0.0, q / lambda_)
+    delta = sigma_u * sd * rents
+
+    log_r = jnp.log(M) - jnp.log1p(2 * y)
+    log_Sigma = 2 * jnp.log(sigma_v) - jnp.cumsum(jnp.log1p(r))
+    log_lambda, log_beta, _ = _logs(log_r, log_Sigma, jnp.log(dt), sigma_u, M)
+    log_alpha = log_but_last(q, 1) - log_lambda
+    # alpha_N = 0, so that delta is zero at N − 1 too
+    log_delta = log_but_last(rents, 2) + jnp.log(sigma_u) + log_Sigma / 2
+    return (
+        *(lambda_, beta, alpha, delta, sd * sd),
+        *(log_lambda, log_beta, log_Sigma, log_alpha, log_delta),
+    )
+
+
+def log_but_last(x: jax.Array, num_zeros: int) -> jax.Array:
+    """Log of x; −inf, with a derivative of zero, in its last ``num_zeros`` entries, which are 0."""
+    positive = np.arange(x.shape[0]) < x.shape[0] - num_zeros
+    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
+
+
+# Value in cache-sized blocks, derivative attached to the finished root
+
+
+@jax.custom_jvp
+def equilibrium(
+    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array
+) -> tuple[Fields, jax.Array, jax.Array]:
+    """The fields of the equilibrium, the largest residual and the largest last step of its roots.
+
+    Args:
+      sigma_v: scalar.
+      sigma_u: scalar.
+      num_insiders: M, scalar.
+      dt: lengths of the auctions, shape (N,).
+    """
+    solution: tuple[Fields, jax.Array, jax.Array]
+    solution = blocks.in_blocks(_two_pass)(sigma_v, sigma_u, num_insiders, dt)
+    return solution
+
+
+def _two_pass(
+    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array
+) -> tuple[Fields, jax.Array, jax.Array]:
+    y, residual, step = backward(num_insiders, _ratios(dt))
+    return forward(sigma_v, sigma_u, num_insiders, dt, y), residual, step
+
+
+def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """:func:`backward` with the derivative of y in M and dt: a bidiagonal tangent system."""
+    frozen = lax.stop_gradient((num_insiders, _ratios(dt)))
+    y, residual, step = blocks.in_blocks(backward)(*frozen)
+    y = implicit.attach(
+        _backward_residual, y, (num_insiders, dt), tangent_solve=implicit.upper_bidiagonal
+    )
+    return y, residual, step
+
+
+def _two_pass_with_derivative(
+    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array
+) -> tuple[Fields, jax.Array, jax.Array]:
+    y, residual, step = chain(num_insiders, dt)
+    return forward(sigma_v, sigma_u, num_insiders, dt, y), residual, step
+
+
+@equilibrium.defjvp
+def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
+    return jax.jvp(_two_pass_with_derivative, primals, tangents)
+
+
+def accurate(residual: jax.Array, step: jax.Array) -> jax.Array:
+    """Whether the roots are: a small residual and a small last step."""
+    eps = jnp.finfo(residual.dtype).eps
+    return (residual <= 64 * eps) & (step <= jnp.sqrt(eps))
+
+
+# Equal spacing: y depends on M and the distance N − n from the last auction only
+
+
+def _by_distance(
+    num_insiders: jax.Array, max_auctions: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """y by distance 0, 1, … from the last auction, serving every horizon N ≤ max_auctions."""
+    dt = jnp.full(max_auctions, 1 / max_auctions, num_insiders.dtype)
+    y, residual, step = chain(num_insiders, dt)
+    return y[::-1], residual, step
+
+
+def terminal(
+    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, max_auctions: int
+) -> tuple[Fields, jax.Array, jax.Array]:
+    """Logs of lambda_N, beta_N, Sigma_N for N = 1..max_auctions, shape (max_auctions,) each.
+
+    log Sigma_N = 2 log sigma_v − Σ_{j<N} log(1 + r^(j)), j the distance; in the last auction r = M.
+    """
+    y, residual, step = _by_distance(num_insiders, max_auctions)
+    log_Sigma = 2 * jnp.log(sigma_v) - jnp.cumsum(jnp.log1p(num_insiders / (1 + 2 * y)))
+    log_dt = -np.log(np.arange(1, max_auctions + 1)).astype(y.dtype)
+    log_r = jnp.broadcast_to(jnp.log(num_insiders), y.shape)
+    logs = _logs(log_r, log_Sigma, log_dt, sigma_u, num_insiders)
+    return logs, residual, step
+
+
+def table(
+    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, max_auctions: int
+) -> tuple[Fields, jax.Array, jax.Array]:
+    """Logs of lambda_n, beta_n, Sigma_n, row N−1, column n−1; meaningless where n > N."""
+    y, residual, step = _by_distance(num_insiders, max_auctions)
+    r = num_insiders / (1 + 2 * y)
+    total = jnp.concatenate([jnp.zeros_like(y[:1]), jnp.cumsum(jnp.log1p(r))])
+    n = np.arange(1, max_auctions + 1)
+    distance = np.maximum(n[:, None] - n[None, :], 0)
+    log_Sigma = 2 * jnp.log(sigma_v) - (total[n][:, None] - total[distance])
+    log_dt = -np.log(np.broadcast_to(n[:, None], distance.shape)).astype(y.dtype)
+    logs = _logs(jnp.log(r)[distance], log_Sigma, log_dt, sigma_u, num_insiders)
+    return logs, residual, step
+
+
+def _logs(
+    log_r: jax.Array,
+    log_Sigma: jax.Array,
+    log_dt: Any,
+    sigma_u: jax.Array,
+    num_insiders: jax.Array,
+) -> Fields:
+    """Logs of lambda_n = sqrt(r Sigma / (dt sigma_u² (1+r))), beta_n = lambda sigma_u²/(M Sigma)."""
+    log_share = log_r - jnp.logaddexp(0.0, log_r)
+    log_lambda = (log_share + log_Sigma - log_dt) / 2 - jnp.log(sigma_u)
+    log_beta = log_lambda + 2 * jnp.log(sigma_u) - jnp.log(num_insiders) - log_Sigma
+    return log_lambda, log_beta, log_Sigma
