@@ -1,4 +1,4 @@
-"""Differentiable equilibria: market models in JAX whose equilibria are roots with exact derivatives.
+"""Differentiable equilibria: market models in JAX, each equilibrium a root with exact derivatives.
 
 Models: :mod:`diffeq.kyle`, :mod:`diffeq.holden`. Turn a failed solve into an error with
 :func:`check`.

@@ -146,7 +146,7 @@ def insider_profit(
     num_insiders: jax.Array,
     dt: jax.Array,
 ) -> jax.Array:
-    """Expected profit of one insider before the first auction, alpha_0 sigma_v² + delta_0; scalar."""
+    """Expected profit of one insider over the day, alpha_0 sigma_v² + delta_0; scalar, in money."""
     M, lambda_1, alpha_1 = num_insiders, solution.lambda_[0], solution.alpha[0]
     q_1 = alpha_1 * lambda_1
     alpha_0 = (1 - q_1) / (lambda_1 * (M * (1 - 2 * q_1) + 1) ** 2)
@@ -175,8 +175,8 @@ def simulate(
 ) -> Paths:
     """Draw v and u_n and play the equilibrium; see :class:`Paths`.
 
-    The error e_n = v − p_n obeys e_n = e_{n−1} (1 − M beta_n lambda_n dt_n) − lambda_n u_n, which is
-    propagated itself: v − p_n would cancel.
+    The error e_n = v − p_n obeys e_n = e_{n−1} (1 − M beta_n lambda_n dt_n) − lambda_n u_n; it is
+    propagated itself, since v − p_n would cancel.
     """
     num_auctions, dtype = dt.shape[0], dt.dtype
     key_v, key_u = jax.random.split(key)

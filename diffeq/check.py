@@ -29,15 +29,16 @@ class ConvergenceError(RuntimeError):
 
 
 def poison(solution: Tree, ok: jax.Array, params: Any) -> Tree:
-    """Return ``solution`` bit-identical where ``ok``, else NaN in value and in every derivative.
+    """Return ``solution`` unchanged where ``ok``, else NaN in value and in every derivative.
 
-    Multiplies by exp((0 or NaN)·Σ(p − stop_gradient(p))): one, and constant, on a good lane; on a
-    bad one NaN, with NaN derivatives of every order with respect to every leaf of ``params``. (A
-    ``where`` would leave a zero gradient there, at which an optimiser stalls silently.)
+    Adds expm1((0 or NaN)·Σ(p − stop_gradient(p))): zero, and constant, on a good lane; on a bad one
+    NaN, with NaN derivatives of every order with respect to every leaf of ``params``. (A ``where``
+    would leave a zero gradient there, at which an optimiser stalls silently; a factor in place of
+    the term would turn honest infinities into NaN gradients on good lanes, as 0·inf.)
     """
     moves = [jnp.sum(p - lax.stop_gradient(p)) for p in jax.tree.leaves(params)]
-    factor = jnp.exp(jnp.where(ok, 0.0, jnp.nan) * sum(moves))
-    return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.dtype), solution)
+    term = jnp.expm1(jnp.where(ok, 0.0, jnp.nan) * sum(moves))
+    return jax.tree.map(lambda leaf: leaf + term.astype(leaf.dtype), solution)
 
 
 def check(solution: Tree, params: Any = None) -> Tree:
@@ -53,11 +54,7 @@ def check(solution: Tree, params: Any = None) -> Tree:
         residual, and what to change.
       TypeError: the solution carries no ``info``, or is traced.
     """
-    info = getattr(solution, "info", None)
-    if not isinstance(info, Info):
-        raise TypeError(
-            f"solution: expected a Solution with an `info` field, got {type(solution).__name__}"
-        )
+    info = _info(solution)
     if isinstance(info.converged, jax.core.Tracer):
         raise TypeError(
             "check runs on the host: call it on the result, outside jax.jit, vmap and grad"
@@ -68,6 +65,17 @@ def check(solution: Tree, params: Any = None) -> Tree:
     raise ConvergenceError(_message(solution, info, converged, params))
 
 
+def _info(solution: Any) -> Info:
+    if hasattr(solution, "data_vars") and "converged" in solution.data_vars:  # a sweep's dataset
+        return Info(solution["converged"].to_numpy(), solution["residual"].to_numpy())
+    info = getattr(solution, "info", None)
+    if not isinstance(info, Info):
+        raise TypeError(
+            f"solution: expected a Solution with an `info` field, got {type(solution).__name__}"
+        )
+    return info
+
+
 def _message(solution: Any, info: Info, converged: np.ndarray[Any, Any], params: Any) -> str:
     model = type(solution if params is None else params).__module__.removeprefix("diffeq.")
     failed = np.argwhere(~converged)
@@ -75,7 +83,7 @@ def _message(solution: Any, info: Info, converged: np.ndarray[Any, Any], params:
     if converged.ndim:
         first = ", ".join(str(tuple(int(i) for i in lane)) for lane in failed[:5])
         text += f"; first at {first}"
-    residual = np.asarray(info.residual)[~converged]
+    residual = np.broadcast_to(np.asarray(info.residual), converged.shape)[~converged]
     finite = residual[np.isfinite(residual)]
     text += f"; largest residual {finite.max():.3g}" if finite.size else "; residual not finite"
     if params is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from diffeq.domains import Coordinate, Domain, Fixed, Real
 
-__all__ = ["Layout", "check_domains", "layout_of"]
+__all__ = ["Layout", "check_domains", "entries", "layout_of"]
 
 Params = Any
 """A pytree (usually a NamedTuple) whose leaves are floats or arrays of floats."""
@@ -44,12 +44,7 @@ class Layout(NamedTuple):
 
     def entry_names(self) -> tuple[tuple[str, ...], ...]:
         """Name of each entry of each leaf: ("weights[0]", "weights[1]"), row-major."""
-        return tuple(
-            (name,)
-            if shape == ()
-            else tuple(f"{name}[{','.join(map(str, at))}]" for at in np.ndindex(*shape))
-            for name, shape in zip(self.names, self.shapes, strict=True)
-        )
+        return tuple(map(_entry_names, self.names, self.shapes))
 
     def coordinates(self) -> tuple[Coordinate, ...]:
         """The reading of every coordinate."""
@@ -118,6 +113,15 @@ def layout_of(params0: Params, domains: Mapping[str, Domain] | None) -> Layout:
     return layout
 
 
+def entries(params: Params) -> dict[str, float]:
+    """Every entry of a pytree of concrete numbers, by name."""
+    named: dict[str, float] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        names = _entry_names(_leaf_name(path), np.shape(leaf))
+        named.update(zip(names, map(float, np.ravel(leaf)), strict=True))
+    return named
+
+
 def check_domains(layout: Layout, params0: Params) -> None:
     """Raise ValueError naming the first leaf whose value lies outside its domain (or is NaN)."""
     leaves = jax.tree.leaves(params0)
@@ -126,6 +130,13 @@ def check_domains(layout: Layout, params0: Params) -> None:
         if not domain.contains(value):
             shown = f"{value:g}" if value.shape == () else f"{value}"
             raise ValueError(f"{name}: expected a value inside {domain}, got {shown}")
+
+
+def _entry_names(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """("sigma_v",) for a scalar, ("weights[0]", …) for an array."""
+    if shape == ():
+        return (name,)
+    return tuple(f"{name}[{','.join(map(str, at))}]" for at in np.ndindex(*shape))
 
 
 def _leaf_name(path: tuple[Any, ...]) -> str:

@@ -87,7 +87,7 @@ def solve(params: Params, *, num_auctions: int, spacing: Any = None) -> Solution
 def _solve(params: Params, dt: jax.Array) -> Solution:
     fields, worst, step = two_pass.equilibrium(*params[:3], dt)
     ok = two_pass.accurate(worst, step) & in_domain(params) & auctions.proper(dt)
-    return Solution(*poison(fields, ok, (params, dt)), info=Info(ok, worst))
+    return Solution._make((*poison(fields, ok, (params, dt)), Info(ok, worst)))
 
 
 def residual(solution: Solution, params: Params, *, spacing: Any = None) -> Residual:
@@ -216,7 +216,7 @@ def _solve_terminal(params: Params, max_auctions: int) -> Terminal:
     logs = (log_lambda, log_beta, log_Sigma)
     ok = two_pass.accurate(worst, step) & in_domain(params)
     fields = poison((*map(jnp.exp, logs), *logs), ok, params)
-    return Terminal(*fields, info=Info(ok, worst))
+    return Terminal._make((*fields, Info(ok, worst)))
 
 
 @partial(jax.jit, static_argnums=1)
@@ -225,7 +225,8 @@ def _solve_table(params: Params, max_auctions: int) -> Table:
     ok = two_pass.accurate(worst, step) & in_domain(params)
     fields = poison((*map(jnp.exp, logs), *logs), ok, params)
     mask = jnp.tril(jnp.ones((max_auctions, max_auctions), bool))
-    return Table(*(jnp.where(mask, f, jnp.nan) for f in fields), mask=mask, info=Info(ok, worst))
+    padded = (jnp.where(mask, f, jnp.nan) for f in fields)
+    return Table._make((*padded, mask, Info(ok, worst)))
 
 
 class Grid(NamedTuple):
@@ -238,7 +239,7 @@ class Grid(NamedTuple):
     Sigma: jax.Array
     """Sigma_N."""
     info: Info
-    """converged has the full shape; residual depends on num_insiders only: (num_insiders, 1, 1, 1)."""
+    """converged has the full shape; residual varies with M only: (num_insiders, 1, 1, 1)."""
 
 
 def grid(*, num_insiders: Any, num_auctions: Any, sigma_v: Any, sigma_u: Any) -> Grid:
@@ -286,7 +287,7 @@ def _grid(axes: dict[str, jax.Array], horizons: tuple[int, ...]) -> Grid:
     fields = (scaled(lambda_1, ratio), scaled(beta_1, 1 / ratio), scaled(Sigma_1, variance))
     converged = (ok & jnp.isfinite(M))[:, None, None, None] & jnp.isfinite(variance)[None, None]
     info = Info(jnp.broadcast_to(converged, shape), worst[:, None, None, None])
-    return Grid(*fields, info=info)
+    return Grid(*fields, info)
 
 
 def _poisoned(axis: jax.Array) -> jax.Array:
@@ -337,7 +338,7 @@ def in_domain(params: Params) -> jax.Array:
     return jnp.all(finite) & jnp.all(positive)
 
 
-def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, jax.Array]:
+def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, Any]:
     params = validate.parameters(params, Params, positive=POSITIVE)
     num_auctions = validate.count("num_auctions", num_auctions)
     return params, validate.spacing(spacing, num_auctions, params.sigma_v.dtype)

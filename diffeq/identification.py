@@ -30,16 +30,24 @@ _LOADING = 1e-4  # a parameter loads on a flat direction when more than this sha
 
 
 class Curvature(NamedTuple):
-    """Second-order information at the estimate, d coordinates and k entries of the parameters."""
+    """Second-order information at the estimate; d coordinates, k entries of the parameters."""
 
     factor: _Array
-    """Upper triangular R with R'R = J'J, (≤ d, d), for residuals; the Hessian (d, d) otherwise."""
+    """R with R'R = J'J, (min(n, d), d), for residuals; the Hessian of the loss, (d, d), else."""
     meat: _Array
     """Sum over observations of score score', (d, d); NaN where the loss has no terms."""
     natural: _Array
     """Derivative of the entries of the parameters with respect to the coordinates, (k, d)."""
     num_terms: int
     """Number of observations n."""
+    sum_of_squares: float | None
+    """r'r for residuals; None says that the factor is a Hessian."""
+    is_likelihood: bool
+    """Whether a Hessian is an information matrix; without it there is no covariance."""
+    gradient: _Array
+    """Of the loss, (d,): what is left of it bounds how well a Hessian is known."""
+    epsilon: float
+    """Rounding of the dtype that the derivatives were computed in."""
 
 
 class Identification(NamedTuple):
@@ -57,6 +65,8 @@ class Identification(NamedTuple):
     """One sentence a flat direction: "sigma_v up 1 % with sigma_u up 1 %"."""
     identified: tuple[str, ...]
     """Combinations that the data do identify: "sigma_v / sigma_u"."""
+    identified_parameters: tuple[str, ...]
+    """Entries of the parameters that the data identify each by itself."""
     at_edge: tuple[str, ...]
     """Parameters that ran to an end of their domain; the rest is judged with these held."""
     is_minimum: bool
@@ -71,8 +81,7 @@ class Identification(NamedTuple):
             flat = [f"{text} leaves the fit unchanged" for text in self.not_identified]
             lines.append(f"not identified: {'; '.join(flat)}; identified: {known}")
         elif self.is_minimum:
-            lines.append("identified: all parameters off the edges" if self.at_edge else
-                         "identified: all parameters")  # fmt: skip
+            lines.append(f"identified: all{' the other' if self.at_edge else ''} parameters")
         return "\n".join(lines)
 
 
@@ -94,6 +103,12 @@ class _Spectrum(NamedTuple):
     """Eigenvalues, descending, (d,)."""
     vectors: _Array
     """Eigenvectors V in columns, (d, d)."""
+    identified: _Array
+    """Which eigenvalues are positive beyond doubt, (d,) bool."""
+    bends_down: bool
+    """Whether some eigenvalue is negative beyond doubt."""
+    finite: bool
+    """Whether the curvature could be computed at all."""
 
 
 def infer(
@@ -102,12 +117,8 @@ def infer(
     names: tuple[str, ...],
     *,
     at_edge: _Array,
-    edge_coordinates: _Array,
-    sum_of_squares: float | None,
+    held: _Array,
     robust: bool,
-    is_likelihood: bool,
-    epsilon: float,
-    gradient: _Array,
 ) -> Inference:
     """Covariance of the estimates by the delta method, and what is identified.
 
@@ -116,99 +127,89 @@ def infer(
         coordinates: readings of the d coordinates.
         names: of the k entries.
         at_edge: which entries are at an end of their domain, (k,) bool.
-        edge_coordinates: which coordinates are held for that, (d,) bool.
-        sum_of_squares: r'r for residuals (the factor is R), None otherwise (a Hessian).
+        held: which coordinates are held for that, (d,) bool.
         robust: sandwich instead of the classical form.
-        is_likelihood: whether a Hessian is an information matrix; if not, no covariance.
-        epsilon: rounding of the dtype.
-        gradient: of the loss at the estimate, (d,); it bounds how well a Hessian is known.
 
     Returns:
         Classical: H⁻¹, or s²(J'J)⁻¹ with s² = r'r / (n − rank). Robust: H⁻¹ S H⁻¹, or
-        (J'J)⁻¹ J' diag(r²) J (J'J)⁻¹ · n / (n − rank) (HC1, MacKinnon & White 1985). Inverses
-        are taken over the identified directions.
+        (J'J)⁻¹ J' diag(r²) J (J'J)⁻¹ · n / (n − rank) (HC1, MacKinnon & White 1985, J.
+        Econometrics 29). Inverses are taken over the identified directions.
     """
-    k, kept = len(names), np.flatnonzero(~edge_coordinates)
-    squares = sum_of_squares is not None
-    with np.errstate(all="ignore"):
-        finite = bool(np.isfinite(curvature.factor).all())
-        spectrum = _spectrum(curvature.factor[:, kept] if squares else
-                             curvature.factor[np.ix_(kept, kept)], squares, finite)  # fmt: skip
-    cut = epsilon if squares else _hessian_cut(spectrum.scale, gradient[kept], epsilon)
-    largest = float(np.abs(spectrum.values).max(initial=0.0))
-    is_kept = spectrum.values > cut * largest
-    rank = int(is_kept.sum()) if finite else 0
-    V, s = spectrum.vectors, spectrum.scale
-    bread = s[:, None] * (V[:, is_kept] / spectrum.values[is_kept]) @ V[:, is_kept].T * s
-    meat = curvature.meat[np.ix_(kept, kept)]
-    covariance = _sandwich(bread, meat, sum_of_squares, curvature.num_terms, rank, robust)
-
+    kept = np.flatnonzero(~held)
+    spectrum = _spectrum(curvature, kept)
+    s, V = spectrum.scale[:, None], spectrum.vectors
+    upright, rank = V[:, spectrum.identified], int(spectrum.identified.sum())
+    bread = s * (upright / spectrum.values[spectrum.identified]) @ upright.T * s.T
     natural = curvature.natural[:, kept]
-    along_flat = natural * s @ V[:, ~is_kept]
-    loading = np.linalg.norm(along_flat, axis=1)
-    known = ~at_edge & (loading <= _LOADING * np.linalg.norm(natural * s, axis=1))
-    if not (finite and (squares or is_likelihood)):
-        known = np.zeros(k, bool)
-    covariance = natural @ covariance @ natural.T
+    along_flat = np.linalg.norm(natural * s.T @ V[:, ~spectrum.identified], axis=1)
+    size = np.linalg.norm(natural * s.T, axis=1)
+    known = ~at_edge & (along_flat <= _LOADING * size) & spectrum.finite
+
+    covariance = natural @ _sandwich(bread, curvature, kept, rank, robust) @ natural.T
     covariance = np.where(known[:, None] & known, covariance, np.nan)
-
     flat = np.zeros((len(kept) - rank, len(coordinates)))
-    if finite:
-        flat[:, kept] = (s[:, None] * V[:, ~is_kept]).T
-    else:
-        flat = flat[:0]
-    return Inference(
-        covariance,
-        Identification(
-            eigenvalues=spectrum.values,
-            rank=rank,
-            coordinates=tuple(_coordinate_name(c) for c in coordinates),
-            flat_directions=_readable(flat),
-            not_identified=tuple(_direction(v, coordinates) for v in _readable(flat)),
-            identified=_identified(flat, kept, coordinates) if finite else (),
-            at_edge=tuple(name for name, edge in zip(names, at_edge, strict=True) if edge),
-            is_minimum=finite and bool(spectrum.values.min(initial=0.0) >= -cut * largest),
-        ),
+    flat[:, kept] = (s * V[:, ~spectrum.identified]).T
+    flat = _readable(flat if spectrum.finite else flat[:0])
+    identification = Identification(
+        eigenvalues=spectrum.values,
+        rank=rank,
+        coordinates=tuple(_coordinate_name(c) for c in coordinates),
+        flat_directions=flat,
+        not_identified=tuple(_direction(v, coordinates) for v in flat),
+        identified=_identified(flat, kept, coordinates) if spectrum.finite else (),
+        identified_parameters=tuple(n for n, yes in zip(names, known, strict=True) if yes),
+        at_edge=tuple(n for n, edge in zip(names, at_edge, strict=True) if edge),
+        is_minimum=spectrum.finite and not spectrum.bends_down,
     )
+    return Inference(covariance, identification)
 
 
-def _spectrum(factor: _Array, squares: bool, finite: bool) -> _Spectrum:
-    """Spectrum of factor'factor (squares) or of the symmetric factor, scaled to unit diagonal."""
-    d = factor.shape[1]
-    if not finite:
-        return _Spectrum(np.ones(d), np.full(d, np.nan), np.eye(d))
+def _spectrum(curvature: Curvature, kept: _Array) -> _Spectrum:
+    """Spectrum of the curvature in the kept coordinates, scaled to unit diagonal."""
+    d, squares = len(kept), curvature.sum_of_squares is not None
+    factor = curvature.factor[:, kept] if squares else curvature.factor[np.ix_(kept, kept)]
+    if not np.isfinite(curvature.factor).all():
+        none = np.zeros(d, bool)
+        return _Spectrum(np.ones(d), np.full(d, np.nan), np.eye(d), none, False, False)
     size = np.linalg.norm(factor, axis=0) if squares else np.sqrt(np.abs(np.diag(factor)))
+    largest = size.max(initial=0.0) or 1.0
     # A column that is all rounding must not be blown up to unit length.
-    floor = 10 * np.finfo(float).eps * size.max(initial=0.0)
-    scale = 1 / np.where(size > floor, size, size.max(initial=0.0) or 1.0)
+    scale = 1 / np.where(size > 10 * curvature.epsilon * largest, size, largest)
     if squares:
         _, singular, vectors_t = np.linalg.svd(factor * scale, full_matrices=True)
-        values = np.zeros(d)
+        values, vectors = np.zeros(d), vectors_t.T
         values[: len(singular)] = singular**2
-        return _Spectrum(scale, values, vectors_t.T)
-    values, vectors = np.linalg.eigh(scale[:, None] * (factor + factor.T) / 2 * scale)
-    return _Spectrum(scale, values[::-1], vectors[:, ::-1])
+        cut = curvature.epsilon
+    else:
+        ascending, vectors = np.linalg.eigh(scale[:, None] * (factor + factor.T) / 2 * scale)
+        values, vectors = ascending[::-1], vectors[:, ::-1]
+        cut = _hessian_cut(scale, curvature.gradient[kept], curvature.epsilon)
+    cut *= np.abs(values).max(initial=0.0)
+    bends_down = bool(values.min(initial=0.0) < -cut)
+    return _Spectrum(scale, values, vectors, values > cut, bends_down, True)
 
 
 def _hessian_cut(scale: _Array, gradient: _Array, epsilon: float) -> float:
     """Relative eigenvalue below which a Hessian is flat: rounding, or what the gradient leaves.
 
-    Along a curved valley of equal loss the Hessian is off by the gradient that is left.
+    Along a curved valley of equal loss a Hessian is off by the gradient that is left.
     """
     left = 10 * float(np.max(np.abs(gradient) * scale**2, initial=0.0))
     return max(float(np.sqrt(epsilon)), min(left, 1e-3))
 
 
-def _sandwich(
-    bread: _Array, meat: _Array, squares: float | None, n: int, rank: int, robust: bool
-) -> _Array:
-    """Covariance of the coordinates; NaN where no degree of freedom is left."""
-    degrees = n - rank
-    if squares is None:
-        return bread @ meat @ bread if robust else bread
-    if degrees <= 0:
+def _sandwich(bread: _Array, curvature: Curvature, kept: _Array, rank: int, robust: bool) -> _Array:
+    """Covariance of the coordinates; NaN where there is no likelihood or no degree of freedom."""
+    meat = curvature.meat[np.ix_(kept, kept)]
+    n = curvature.num_terms
+    if curvature.sum_of_squares is None:
+        covariance = bread @ meat @ bread if robust else bread
+        return covariance if curvature.is_likelihood else np.full_like(bread, np.nan)
+    if n <= rank:
         return np.full_like(bread, np.nan)
-    return bread @ meat @ bread * (n / degrees) if robust else bread * (squares / degrees)
+    if robust:
+        return bread @ meat @ bread * (n / (n - rank))
+    return bread * (curvature.sum_of_squares / (n - rank))
 
 
 def _identified(flat: _Array, kept: _Array, coordinates: tuple[Coordinate, ...]) -> tuple[str, ...]:
@@ -224,9 +225,8 @@ def _identified(flat: _Array, kept: _Array, coordinates: tuple[Coordinate, ...])
 
 def _readable(rows: _Array) -> _Array:
     """The same row space in reduced echelon form, each row in small whole numbers if it has any."""
-    rows = np.array(rows, float)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows /= np.where(lengths > 0, lengths, 1)
+    rows = rows / np.where(lengths > 0, lengths, 1)
     taken: list[int] = []
     columns: list[int] = []
     for _ in range(len(rows)):
@@ -272,7 +272,7 @@ def _direction(v: _Array, coordinates: tuple[Coordinate, ...]) -> str:
 
 
 def _combination(v: _Array, coordinates: tuple[Coordinate, ...]) -> str:
-    """A combination in words: "sigma_v / sigma_u^2", or "log(a) - 0.5 mu" where not all are logs."""
+    """A combination in words: "sigma_v / sigma_u^2", or "log(a) - 0.5 mu" if not all are logs."""
     terms = [(c, at) for c, at in zip(v, coordinates, strict=True) if c != 0]
     if len(terms) == 1:
         return terms[0][1].label

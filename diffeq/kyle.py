@@ -97,7 +97,7 @@ def _solve(params: Params, dt: jax.Array, method: str) -> Solution:
     else:
         fields, worst, ok = _by_shooting(sigma_v, sigma_u, dt)
     ok &= holden.in_domain(_as_holden(params)) & auctions.proper(dt)
-    return Solution(*poison(fields, ok, (params, dt)), info=Info(ok, worst))
+    return Solution._make((*poison(fields, ok, (params, dt)), Info(ok, worst)))
 
 
 # Kyle's backward recursion
@@ -121,9 +121,7 @@ def _recursion(
     largest violates the second-order condition.
     """
 
-    def auction(
-        carry: tuple[jax.Array, ...], dt: jax.Array
-    ) -> tuple[tuple[jax.Array, ...], _Auction]:
+    def auction(carry: Any, dt: jax.Array) -> tuple[Any, _Auction]:
         Sigma, alpha, delta, worst, ok = carry
         # in l = lambda sigma_u sqrt(dt/Sigma) and a = alpha lambda/l:  a l³ − l² − a l + 1/2 = 0
         unit = jnp.sqrt(Sigma / dt) / sigma_u
@@ -166,7 +164,7 @@ def _by_rescaling(
 def _by_shooting(
     sigma_v: jax.Array, sigma_u: jax.Array, dt: jax.Array
 ) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
-    """The root of log Sigma_0(Sigma_N) = 2 log sigma_v; at M = 1 Sigma_{n−1} ≤ 2 Sigma_n brackets it."""
+    """The root of log Sigma_0(Sigma_N) = 2 log sigma_v; Sigma_{n−1} ≤ 2 Sigma_n brackets it."""
 
     def miss(log_Sigma_N: jax.Array, theta: tuple[jax.Array, ...]) -> jax.Array:
         sigma_v, sigma_u, dt = theta
@@ -225,7 +223,7 @@ def simulate(
 
 
 def limit(params: Params, times: Any) -> Limit:
-    """Continuous auctions: lambda = sigma_v/sigma_u, Sigma = (1−t) sigma_v², beta = lambda sigma_u²/Sigma.
+    """Continuous auctions: lambda = sigma_v/sigma_u, Sigma = (1−t) sigma_v².
 
     Args:
       params: scalars.
@@ -243,7 +241,7 @@ def _as_holden(params: Params) -> holden.Params:
     return holden.Params(params.sigma_v, params.sigma_u, one, params.p_0)
 
 
-def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, jax.Array]:
+def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, Any]:
     params = validate.parameters(params, Params, positive=POSITIVE)
     num_auctions = validate.count("num_auctions", num_auctions)
     return params, validate.spacing(spacing, num_auctions, params.sigma_v.dtype)

@@ -249,7 +249,7 @@ def _logs(
     sigma_u: jax.Array,
     num_insiders: jax.Array,
 ) -> Fields:
-    """Logs of lambda_n = sqrt(r Sigma / (dt sigma_u² (1+r))), beta_n = lambda sigma_u²/(M Sigma)."""
+    """Logs of lambda = sqrt(r Sigma / (dt sigma_u² (1+r))) and beta = lambda sigma_u²/(M Sigma)."""
     log_share = log_r - jnp.logaddexp(0.0, log_r)
     log_lambda = (log_share + log_Sigma - log_dt) / 2 - jnp.log(sigma_u)
     log_beta = log_lambda + 2 * jnp.log(sigma_u) - jnp.log(num_insiders) - log_Sigma

@@ -84,7 +84,7 @@ def axes(**values: Any) -> dict[str, Any]:
     Points outside a domain are not refused here: the grid flags them one by one.
     """
     for name, value in values.items():
-        dtype = getattr(value, "dtype", np.asarray(value).dtype)
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         if not jnp.issubdtype(dtype, np.floating) and not jnp.issubdtype(dtype, np.integer):
             raise TypeError(f"{name}: expected real numbers, got {value!r}")
         if np.ndim(value) != 1 or np.size(value) == 0:
@@ -94,7 +94,7 @@ def axes(**values: Any) -> dict[str, Any]:
 
 
 def sum_tolerance(dtype: Any) -> float:
-    """How far from one the spacing may sum: 1e-9 in float64, 1e-4 in float32 (rounding of N terms)."""
+    """How far from one the spacing may sum: 1e-9 in float64, 1e-4 in float32 (N roundings)."""
     return 1e-9 if jnp.finfo(dtype).eps < 1e-10 else 1e-4
 
 

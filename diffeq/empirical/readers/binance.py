@@ -5,6 +5,8 @@ everything: joined on the exchange's time ``T`` Lee–Ready finds 99.8 % of the 
 futures tape, on the collector's ``local_ts`` 87 %.
 """
 
+from __future__ import annotations
+
 from typing import Literal, get_args
 
 from diffeq.empirical.bad_rows import Policy, require_policy
@@ -65,24 +67,10 @@ def tape(
     unit: tables.TimeUnit = "ns" if clock == "local" else time_unit
     trade_stream = quote_stream = None
     if trades is not None:
-        layout = generic.TradeLayout(
-            time=_time_column(trades, clock),
-            price=_column(trades, "price"),
-            size=_column(trades, "size"),
-            sign=_column(trades, "sign"),
-            time_unit=unit,
-            sign_words=_MAKER_WORDS,
-        )
+        layout = _trade_layout(trades, clock, unit)
         trade_stream = generic.trade_stream_of(trades, layout, bad_rows)
     if quotes is not None:
-        quote_layout = generic.QuoteLayout(
-            time=_time_column(quotes, clock),
-            bid=_column(quotes, "bid"),
-            ask=_column(quotes, "ask"),
-            bid_size=_column(quotes, "bid_size"),
-            ask_size=_column(quotes, "ask_size"),
-            time_unit=unit,
-        )
+        quote_layout = _quote_layout(quotes, clock, unit)
         quote_stream = generic.quote_stream_of(quotes, quote_layout, bad_rows)
     return records.tape(trade_stream, quote_stream)
 
@@ -92,6 +80,32 @@ def is_layout(header: list[str]) -> bool:
     timed = any(name in header for names in _TIME.values() for name in names)
     has = {field: any(name in header for name in names) for field, names in _NAMES.items()}
     return timed and (has["price"] and has["sign"] or has["bid"] and has["ask"])
+
+
+def _trade_layout(
+    trades: tables.TableSource, clock: str, unit: tables.TimeUnit
+) -> generic.TradeLayout:
+    return generic.TradeLayout(
+        time=_time_column(trades, clock),
+        price=_column(trades, "price"),
+        size=_column(trades, "size"),
+        sign=_column(trades, "sign"),
+        time_unit=unit,
+        sign_words=_MAKER_WORDS,
+    )
+
+
+def _quote_layout(
+    quotes: tables.TableSource, clock: str, unit: tables.TimeUnit
+) -> generic.QuoteLayout:
+    return generic.QuoteLayout(
+        time=_time_column(quotes, clock),
+        bid=_column(quotes, "bid"),
+        ask=_column(quotes, "ask"),
+        bid_size=_column(quotes, "bid_size"),
+        ask_size=_column(quotes, "ask_size"),
+        time_unit=unit,
+    )
 
 
 def _clock(sources: list[tables.TableSource], time: Time) -> str:

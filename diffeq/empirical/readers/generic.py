@@ -1,5 +1,7 @@
 """Any table of trades or quotes, by a stated column map."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import NamedTuple
 

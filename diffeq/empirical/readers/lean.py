@@ -5,6 +5,8 @@ sale_condition_hex (bit flags), suspicious. Quotes: national best bid and offer,
 (the other side 0): each side is carried forward, then the last row of a millisecond counts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Literal
 
@@ -165,9 +167,10 @@ def _flags(table: tables.Table, ledger: Ledger, column: str) -> npt.NDArray[np.i
 
     def parse(word: str) -> int:
         try:
-            return int(word, 16)
+            bits = int(word, 16)
         except ValueError:
             return -1
+        return bits if bits < 2**63 else -1
 
     flags: npt.NDArray[np.int64] = np.array([parse(str(w)) for w in words], dtype=np.int64)[codes]
     ledger.bad(NOT_UNDERSTOOD, flags < 0, [column])

@@ -29,6 +29,8 @@ EXECUTIONS = (4, 5)  # visible, hidden
 CROSS, HALTED = 6, 7
 
 _MESSAGE = ("time", "type", "order_id", "size", "price", "direction")
+_STATED = {name: f"{name}, column {place}" for place, name in enumerate(_MESSAGE, 1)}
+_STATED |= {"time": "time [s since midnight], column 1", "price": "price / 10000, column 5"}
 
 
 def events(
@@ -55,23 +57,14 @@ def events(
         ImportError: pandas or pyarrow is not installed.
     """
     require_policy(bad_rows)
-    table = tables.load(messages, _MESSAGE, header=False)
-    book_columns = _book_columns(orderbook)
-    book = tables.load(orderbook, book_columns, header=False)
-    if table.num_rows != book.num_rows:
-        raise ValueError(
-            f"{table.name} has {table.num_rows} rows and {book.name} has {book.num_rows}: "
-            "they must match row by row"
-        )
+    table, book, book_columns = _open_pair(messages, orderbook)
     ledger, book_ledger = tables.account(table), tables.account(book)
     time_ns = tables.nanoseconds(table, ledger, "time", "s", "midnight")
     message = _check_messages(table, ledger)
     depth = _check_book(book, book_ledger, book_columns)
     ledger.filter(f"bad row of {book.name}", ~book_ledger.standing)
     book_ledger.filter(f"row left out of {table.name}", ~ledger.standing)
-    stated = {name: name for name in _MESSAGE} | {"price": "price / 10000"}
-    stated["time"] = "time [s since midnight]"
-    report = ledger.close(bad_rows, stated)
+    report = ledger.close(bad_rows, _STATED)
     levels = {"levels": f"{len(book_columns) // 4}, prices / 10000"}
     book_report = book_ledger.close(bad_rows, levels)
     kept = ledger.standing
@@ -137,6 +130,21 @@ def is_layout(header: list[str]) -> bool:
         return True
 
     return len(header) == len(_MESSAGE) and all(map(is_number, header))
+
+
+def _open_pair(
+    messages: str | os.PathLike[str], orderbook: str | os.PathLike[str]
+) -> tuple[tables.Table, tables.Table, list[str]]:
+    """Both files, and the names of the orderbook's columns."""
+    table = tables.load(messages, _MESSAGE, header=False)
+    book_columns = _book_columns(orderbook)
+    book = tables.load(orderbook, book_columns, header=False)
+    if table.num_rows != book.num_rows:
+        raise ValueError(
+            f"{table.name} has {table.num_rows} rows and {book.name} has {book.num_rows}: "
+            "they must match row by row"
+        )
+    return table, book, book_columns
 
 
 def _book_columns(orderbook: str | os.PathLike[str]) -> list[str]:

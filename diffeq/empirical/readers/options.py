@@ -1,5 +1,7 @@
 """Tables of option quotes: one row a contract, or a contract and time."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -76,22 +78,19 @@ def chain(
 ) -> OptionChain:
     """Read a table of option quotes.
 
-    A blank or zero bid or ask is legal, nobody quotes that side: such rows are filtered and
-    counted, or kept with NaN. Sizes of 0 are legal and counted. Bad rows: a cell that is not a
-    number, a date or type not understood, a strike not positive, a negative price or size, a
-    crossed quote, a contract twice at one time.
+    A blank or zero bid or ask means that nobody quotes that side: such rows are filtered and
+    counted. Sizes of 0 are legal and counted. Bad rows: not a number, a date or type not
+    understood, strike not positive, negative price or size, crossed, a contract twice at one time.
 
     Args:
         source: CSV (gzipped or not) or Parquet file, or a DataFrame.
-        layout: Column map. By default Lean's equity or futures layout when the table has their
-            columns, else columns named as the fields of `ChainLayout`.
-        keep_one_sided: Keep contracts with a blank side.
+        layout: Column map; by default LEAN_EQUITY or LEAN_FUTURE when the table has their
+            columns, else `ChainLayout()`.
+        keep_one_sided: Keep contracts with a blank side, NaN.
         bad_rows: "error" or "drop", as in `generic.tape`.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: As `generic.tape`.
-        ImportError: pandas or pyarrow is not installed.
+        FileNotFoundError, ValueError, ImportError: As `generic.tape`.
     """
     require_policy(bad_rows)
     layout = layout or _recognised(tables.columns(source))
@@ -103,18 +102,16 @@ def chain(
     strike = generic.positive(table, ledger, layout.strike, layout.strike_scale, PRICE)
     bid, ask = (_side(table, ledger, name, layout.price_scale) for name in (layout.bid, layout.ask))
     bid_size, ask_size = (_size(table, ledger, name) for name in (layout.bid_size, layout.ask_size))
-    ledger.bad(CROSSED, bid > ask, [layout.bid, layout.ask])
     ledger.bad(DUPLICATE, _repeated(time_ns, expiry, is_call, strike), [layout.strike])
-    one_sided = np.isnan(bid) | np.isnan(ask)
-    (ledger.note if keep_one_sided else ledger.filter)("a side without a price", one_sided)
+    ledger.bad(CROSSED, bid > ask, [layout.bid, layout.ask])
+    blank = np.isnan(bid) | np.isnan(ask)
+    (ledger.note if keep_one_sided else ledger.filter)("a side without a price", blank)
     ledger.note("locked quotes (bid equals ask)", bid == ask)
     ledger.note("a side of size 0 (price carried over)", (bid_size == 0) | (ask_size == 0))
-    report = ledger.close(bad_rows, _stated(layout))
-    kept = ledger.standing
-    origin = records.origin_of(time_ns[kept], layout.time is not None and layout.clock == "epoch")
-    time = records.seconds_after(time_ns[kept], origin)
+    report, kept = ledger.close(bad_rows, _stated(layout)), ledger.standing
+    time, origin = _on_clock(time_ns[kept], layout)
     return OptionChain(
-        time=time if layout.time is not None else np.full(report.kept, np.nan),
+        time=time,
         expiry=expiry[kept],
         strike=strike[kept],
         is_call=is_call[kept],
@@ -140,6 +137,14 @@ def _times(table: tables.Table, ledger: Ledger, layout: ChainLayout) -> records.
     return tables.nanoseconds(
         table, ledger, layout.time, layout.time_unit, layout.clock, ordered=False
     )
+
+
+def _on_clock(time_ns: records.Nanoseconds, layout: ChainLayout) -> tuple[Floats, records.Origin]:
+    """Seconds after the origin, and the origin; NaN for a table without times."""
+    if layout.time is None:
+        return np.full(time_ns.size, np.nan), None
+    origin = records.origin_of(time_ns, layout.clock == "epoch")
+    return records.seconds_after(time_ns, origin), origin
 
 
 def _dates(table: tables.Table, ledger: Ledger, column: str) -> npt.NDArray[np.datetime64]:

@@ -1,5 +1,7 @@
 """Tell a tape's layout from its first line."""
 
+from __future__ import annotations
+
 import os
 from typing import Any, Literal, get_args
 

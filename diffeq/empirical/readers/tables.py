@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, get
 import numpy as np
 
 from diffeq.empirical.bad_rows import NOT_A_NUMBER, NOT_UNDERSTOOD, Ledger, Mask
-from diffeq.empirical.readers.records import Floats, Nanoseconds, Signs
+from diffeq.empirical.readers.records import DAY_NS, Floats, Nanoseconds, Signs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,19 +90,20 @@ def load(
         TypeError: Neither a path nor a DataFrame.
         ValueError: The file is empty, cannot be read as a table, or lacks a column.
     """
-    pd = pandas()
-    if isinstance(source, str | os.PathLike):
-        table = _open(Path(source), (*wanted, *optional), text, header)
-    elif isinstance(source, pd.DataFrame):
-        table = Table("DataFrame", source, 1, "row {} (the first is row 1)", None)
-    else:
-        raise TypeError(f"expected a path or a pandas DataFrame, got {type(source).__name__}")
-    missing = [name for name in wanted if name not in table.frame.columns]
+    present = columns(source)
+    if not header and len(present) != len(wanted):
+        raise ValueError(f"{name(source)} has {len(present)} columns, expected {len(wanted)}")
+    missing = [column for column in wanted if column not in present] if header else []
     if missing:
-        has = ", ".join(map(repr, columns(source)))
         raise ValueError(
-            f"{table.name} has no column {', '.join(map(repr, missing))}; its columns are {has}"
+            f"{name(source)} has no column {', '.join(map(repr, missing))}; its columns are "
+            + ", ".join(map(repr, present))
         )
+    if isinstance(source, str | os.PathLike):
+        chosen = [*wanted, *(column for column in optional if column in present)]
+        table = _open(Path(source), chosen, text, header)
+    else:
+        table = Table("DataFrame", source, 1, "row {} (the first is row 1)", None)
     if table.num_rows == 0:
         raise ValueError(f"{table.name} has no rows")
     return table
@@ -114,11 +115,12 @@ def name(source: TableSource) -> str:
 
 
 def account(table: Table) -> Ledger:
-    """Open the account of a table's rows; blank lines are filtered and counted."""
+    """Open the account of a table's rows; blank lines at the end are filtered and counted."""
     ledger = Ledger(table)
     first = table.frame.columns[0]
-    if table.path is not None and table.frame[first].isna().any():
-        ledger.filter("blank lines", table.frame.isna().all(axis=1).to_numpy())
+    if table.path is not None and table.num_rows and table.frame[first].isna().iloc[-1]:
+        blank = table.frame.isna().all(axis=1).to_numpy()
+        ledger.filter("blank lines at the end", np.logical_and.accumulate(blank[::-1])[::-1])
     return ledger
 
 
@@ -131,7 +133,9 @@ def columns(source: TableSource) -> list[str]:
         return [str(name) for name in source.columns]
     path = _existing(Path(source))
     if _is_parquet(path):
-        return [str(name) for name in _parse(path, pd.read_parquet, {}).columns]
+        import pyarrow.parquet
+
+        return list(_parse(path, pyarrow.parquet.read_schema, {}).names)
     settings = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
     return [str(name) for name in _parse(path, pd.read_csv, settings).iloc[0]]
 
@@ -197,7 +201,7 @@ def nanoseconds(
     time_ns, known = _ticks(table, column, unit)
     ledger.bad(NOT_A_NUMBER, ~known, [column])
     valid = time_ns[known]
-    lowest, highest = (_EARLIEST, _LATEST) if clock == "epoch" else (0, 8 * 86_400 * 10**9)
+    lowest, highest = (_EARLIEST, _LATEST) if clock == "epoch" else (0, DAY_NS)
     # the median: a few wild rows are bad rows, but a wrong unit moves all of them
     middle = int(np.median(valid)) if valid.size else lowest
     if not lowest <= middle <= highest:
@@ -264,7 +268,7 @@ def _exact_text(table: Table, column: str, digits: int) -> tuple[Nanoseconds, Ma
 
 
 def _word(value: object) -> str:
-    if isinstance(value, float | np.floating) and value == int(value):
+    if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
     return str(value).strip().lower()
 
@@ -288,9 +292,10 @@ def _csv_settings(
         "dtype": dict.fromkeys(text, str),
         "index_col": False,  # else a surplus field on each line would shift the columns by one
         "skip_blank_lines": False,  # else line numbers in messages would be wrong
-        "float_precision": "round_trip",  # prices are compared: 0.1 must be the float nearest 0.1
         "low_memory": False,
     }
+    if tuple(map(int, pandas().__version__.split(".")[:2])) < (3, 1):  # later ones always do
+        settings["float_precision"] = "round_trip"  # prices are compared: 0.1 is the nearest float
     if header:
         return settings | {"usecols": lambda name: name in wanted}
     return settings | {"header": None, "names": list(names), "usecols": list(wanted)}
@@ -300,20 +305,20 @@ def _open(path: Path, wanted: Sequence[str], text: Sequence[str], header: bool) 
     pd = pandas()
     path = _existing(path)
     if _is_parquet(path):
-        frame = _parse(path, pd.read_parquet, {})
+        frame = _parse(path, pd.read_parquet, {"columns": list(wanted)})
         return Table(str(path), frame, 1, "row {} (the first is row 1)", None)
     frame = _parse(path, pd.read_csv, _csv_settings(wanted, text, header, wanted))
     rule = "line {} (the header is line 1)" if header else "line {} (the file has no header)"
     return Table(str(path), frame, 2 if header else 1, rule, path)
 
 
-def _parse(path: Path, reader: Any, settings: dict[str, Any]) -> DataFrame:
-    """Run a pandas reader; what it raises or warns becomes a ValueError naming the file."""
+def _parse(path: Path, reader: Any, settings: dict[str, Any]) -> Any:
+    """Run a reader; what it raises or warns becomes a ValueError naming the file."""
     pd = pandas()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return cast("DataFrame", reader(path, **settings))
+            return reader(path, **settings)
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path} is empty") from error
     except (ValueError, OSError, EOFError, zlib.error, pd.errors.ParserWarning) as error:

@@ -1,0 +1,131 @@
+"""Sweeps: every point equals its own solve, whatever the blocks, and failures stay in their lane."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import diffeq
+from diffeq import holden
+from diffeq.sweep import blocks, sweep
+
+AXES = dict(
+    num_insiders=np.array([0.5, 1.0, 3.0]),
+    sigma_v=np.array([1.0, 2.5]),
+    sigma_u=np.array([1.0, 5.0, 7.0, 9.0]),
+)
+
+
+def at_point(num_insiders, sigma_v, sigma_u):
+    params = holden.Params(sigma_v=sigma_v, sigma_u=sigma_u, num_insiders=num_insiders)
+    return holden.solve(params, num_auctions=4)
+
+
+def grid_axes(**changes):
+    axes = dict(AXES) | changes
+    return dict(
+        num_insiders=axes["num_insiders"],
+        num_auctions=np.array([1, 4, 2]),
+        sigma_v=axes["sigma_v"],
+        sigma_u=axes["sigma_u"],
+    )
+
+
+@pytest.mark.parametrize("block_points", [1, 5, 8, 10**6])
+def test_points_are_solves_for_every_block_size(block_points):
+    data = sweep(at_point, AXES, block_points=block_points)
+    assert data.lambda_.dims == ("num_insiders", "sigma_v", "sigma_u", "auction")
+    for M in AXES["num_insiders"]:
+        own = holden.solve(holden.Params(2.5, 7.0, M), num_auctions=4)
+        here = data.sel(num_insiders=M, sigma_v=2.5, sigma_u=7.0)
+        np.testing.assert_allclose(here.lambda_, own.lambda_, rtol=1e-6)
+        np.testing.assert_allclose(here.log_Sigma, own.log_Sigma, rtol=1e-5)
+    assert bool(data.converged.all())
+    assert diffeq.check(data) is data
+
+
+def test_grid_function_agrees_with_the_point_function():
+    data = sweep(holden.grid, grid_axes(), grid_function=True, block_points=30)
+    points = sweep(at_point, AXES)
+    for name in ("lambda_", "beta", "Sigma"):
+        np.testing.assert_allclose(
+            data[name].sel(num_auctions=4), points[name].isel(auction=3), rtol=2e-5
+        )
+    assert data.attrs["function"] == "diffeq.holden.grid"
+
+
+@pytest.mark.parametrize("name", ["num_insiders", "sigma_v", "sigma_u"])
+def test_bad_points_are_nan_and_flagged_and_check_names_them(name):
+    axes = grid_axes(**{name: np.array([1.0, -2.0, np.nan])})
+    data = sweep(holden.grid, axes, grid_function=True)
+    good = data.sel({name: 1.0})
+    assert bool(good.converged.all()) and bool(np.isfinite(good.lambda_).all())
+    bad = data.isel({name: [1, 2]})
+    assert not bool(bad.converged.any())
+    for field in ("lambda_", "beta", "Sigma"):
+        assert bool(np.isnan(bad[field]).all())
+    with pytest.raises(diffeq.ConvergenceError, match="did not converge; first at"):
+        diffeq.check(data)
+
+
+def test_grid_is_differentiable_and_a_bad_point_poisons_only_itself():
+    def total(sigma_v):
+        grid = holden.grid(
+            num_insiders=jnp.array([1.0, 2.0]),
+            num_auctions=[3],
+            sigma_v=sigma_v,
+            sigma_u=jnp.array([1.0]),
+        )
+        return grid.Sigma[:, 0, :, 0]
+
+    slope = jax.jacobian(total)(jnp.array([1.5, -1.0]))  # (M, sigma_v, sigma_v)
+    level = total(jnp.array([1.5, -1.0]))
+    np.testing.assert_allclose(slope[:, 0, 0], 2 * level[:, 0] / 1.5, rtol=1e-5)
+    assert np.isnan(slope[:, 1, 1]).all()
+
+
+def test_blocks_cover_the_grid_once():
+    seen = np.zeros((3, 2, 4), int)
+    for block in blocks(at_point, AXES, block_points=5):
+        assert block.fields["lambda_"].shape == seen[block.where].shape + (4,)
+        seen[block.where] += 1
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (dict(AXES, sigma_v=2.0), "sigma_v: expected an axis"),
+        (dict(AXES, sigma_v=np.array([])), "sigma_v: expected an axis"),
+        (dict(AXES, sigma_v=np.array(["a"])), "sigma_v: expected an axis of numbers"),
+    ],
+)
+def test_bad_axes_are_named(axes, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(at_point, axes)
+
+
+def test_an_axis_that_fixes_a_shape_says_so():
+    with pytest.raises(TypeError, match="num_auctions: expected a Python int"):
+        sweep(
+            lambda num_auctions: holden.solve(holden.Params(), num_auctions=num_auctions),
+            dict(num_auctions=np.array([1, 2])),
+        )
+
+
+def test_results_of_the_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match="expected leading dimensions"):
+        sweep(lambda x: np.zeros(5), dict(x=np.arange(3.0)), grid_function=True)
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(ImportError, match=r"diffeq\[sweep\]"):
+        sweep(at_point, AXES)
+
+
+def test_progress_bar_counts_the_points(capsys):
+    sweep(at_point, AXES, progress=True)
+    assert "24.0" in capsys.readouterr().err
