@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from diffeq import descent
@@ -286,14 +287,13 @@ def _cast(params0: Params, layout: Layout) -> Params:
 
 def _arrays(name: str, tree: Any) -> Any:
     """A pytree of arrays; TypeError where a leaf is none."""
-    leaves, treedef = jax.tree.flatten(tree)
-    arrays = []
-    for leaf in leaves:
-        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-        if not isinstance(array, jax.Array) and array.dtype.kind not in "biufc":
-            raise TypeError(f"{name}: expected arrays of numbers, got {type(leaf).__name__}")
-        arrays.append(array)
-    return jax.tree.unflatten(treedef, arrays)
+
+    def array(leaf: Any) -> jax.Array:
+        if not isinstance(leaf, jax.Array) and np.asarray(leaf).dtype.kind not in "biufc":
+            raise TypeError(f"{name}: expected arrays of numbers, got {leaf!r}")
+        return jnp.asarray(leaf)
+
+    return jax.tree.map(array, tree)
 
 
 def _num_sets(params0: Params, data: Any) -> int:

@@ -86,6 +86,8 @@ class Lane(NamedTuple):
     """Accepted steps in a row that did not lower the loss."""
     accepted: jax.Array
     """Accepted steps since the last (re)start along the gradient; 0 before the first evaluation."""
+    scale: jax.Array
+    """Largest |loss| accepted so far."""
     evaluations: jax.Array
     """Evaluations of the loss and its gradient."""
     status: jax.Array
@@ -119,6 +121,7 @@ def first_lane(u: jax.Array, rule: Rule) -> Lane:
         trials=count,
         stalled=count,
         accepted=count,
+        scale=zero,
         evaluations=count,
         status=count,
         memory=_optimizer(rule).init(u),
@@ -227,11 +230,14 @@ def _moved(rule: Rule, lane: Lane, trial: _Trial, curved: jax.Array, tolerance: 
     level = ~first & (loss >= lane.loss - _rounding(lane) / 10)
     stalled = jnp.where(level, lane.stalled + 1, 0)
     accepted = jnp.where(usable, lane.accepted + 1, 1)
-    done = _converged(loss, gradient, direction, accepted, tolerance)
-    status = jnp.where(stalled >= _MAX_STALLED, ROUNDING, RUNNING)
-    return _along(direction, lane._replace(u=x, loss=loss, gradient=gradient))._replace(
+    scale = jnp.maximum(lane.scale, jnp.abs(loss))
+    done = _converged(trial, scale, direction, accepted, tolerance)
+    new = _along(direction, lane._replace(u=x, loss=loss, gradient=gradient, accepted=accepted))
+    end = jnp.where(_at_floor(new), ROUNDING, STUCK)
+    status = jnp.where(stalled >= _MAX_STALLED, end, RUNNING)
+    return new._replace(
         stalled=stalled,
-        accepted=accepted,
+        scale=scale,
         status=jnp.where(done, GRADIENT, status),
         memory=_select(usable, memory, _forgotten(rule, x, gradient)),
     )
@@ -242,11 +248,9 @@ def _given_up(rule: Rule, lane: Lane) -> Lane:
     restart = _along(_downhill(lane.gradient), lane)._replace(
         accepted=jnp.ones_like(lane.accepted), memory=_forgotten(rule, lane.u, lane.gradient)
     )
-    # −slope / 2 is the decrease the quadratic model still promises.
-    modelled = lane.accepted > 1
-    at_floor = modelled & (-lane.slope / 2 <= _rounding(lane))
+    at_floor = _at_floor(lane)
     stuck = lane._replace(status=jnp.where(at_floor, ROUNDING, STUCK).astype(jnp.int32))
-    return _select(modelled & ~at_floor, restart, stuck)
+    return _select((lane.accepted > 1) & ~at_floor, restart, stuck)
 
 
 def _along(direction: jax.Array, lane: Lane) -> Lane:
@@ -265,6 +269,17 @@ def _forgotten(rule: Rule, u: jax.Array, gradient: jax.Array) -> Any:
     """An L-BFGS memory that holds the point u and no earlier one."""
     optimizer = _optimizer(rule)
     return optimizer.update(gradient, optimizer.init(u), u)[1]
+
+
+def _at_floor(lane: Lane) -> jax.Array:
+    """Whether rounding, not a wrong gradient, explains that the loss goes no lower.
+
+    Either the quadratic model of L-BFGS promises a decrease, −slope / 2, within rounding; or the
+    gradient is of the order √ε · |loss| that an error ε · |loss| in the loss can hide.
+    """
+    modelled = (lane.accepted > 1) & (-lane.slope / 2 <= _rounding(lane))
+    hidden = 10 * float(np.finfo(lane.u.dtype).eps) ** 0.5 * jnp.abs(lane.loss)
+    return modelled | (jnp.max(jnp.abs(lane.gradient)) <= hidden)
 
 
 def _rounding(lane: Lane) -> jax.Array:
@@ -286,7 +301,9 @@ def _plain_step(
         gradient, lane.memory, x, value=loss, grad=gradient, value_fn=value_fn
     )
     accepted = lane.accepted + 1
-    done = _converged(loss, gradient, direction, jnp.ones_like(accepted), tolerance)
+    scale = jnp.maximum(lane.scale, jnp.abs(loss))
+    # The optimiser's step says nothing of the curvature: only the gradient counts (accepted = 1).
+    done = _converged(trial, scale, direction, jnp.ones_like(accepted), tolerance)
     moved = lane._replace(
         u=x,
         loss=loss,
@@ -294,6 +311,7 @@ def _plain_step(
         direction=direction,
         length=jnp.ones_like(lane.length),
         accepted=accepted,
+        scale=scale,
         status=jnp.where(done & (not rule.stochastic), GRADIENT, lane.status),
         memory=memory,
     )
@@ -301,19 +319,21 @@ def _plain_step(
 
 
 def _converged(
-    loss: jax.Array,
-    gradient: jax.Array,
+    trial: _Trial,
+    scale: jax.Array,
     direction: jax.Array,
     accepted: jax.Array,
     tolerance: jax.Array,
 ) -> jax.Array:
     """Whether the gradient is small, whatever the units of the loss.
 
-    Either max|g_i| ≤ tolerance · |loss| (the elasticities of the loss with respect to the
-    parameters), or, for a loss that goes to zero as in a perfect fit, the quasi-Newton step, which
-    is the gradient measured by the curvature, moves no coordinate by more than the tolerance.
+    Either max|g_i| ≤ tolerance · |loss|: the elasticities of the loss with respect to the
+    parameters. Or, for a loss that goes to zero as in a perfect fit, the quasi-Newton step (the
+    gradient measured by the curvature) moves no coordinate by more than the tolerance, or loss and
+    gradient are tolerance² of the largest loss on the way, as when a parameter runs to its edge.
     """
-    flat = jnp.max(jnp.abs(gradient)) <= tolerance * jnp.abs(loss)
+    largest = jnp.max(jnp.abs(trial.gradient))
+    flat = largest <= tolerance * jnp.maximum(jnp.abs(trial.loss), tolerance * scale)
     short = (accepted > 2) & (jnp.max(jnp.abs(direction)) <= tolerance)
     return flat | short
 

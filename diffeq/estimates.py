@@ -164,7 +164,13 @@ def _one(problem: Problem, done: _Done, tolerance: float, robust: bool) -> Calib
         reason=reasons[best],
         converged=bool(_converged(lanes)[best]),
         identification=inference.identification,
-        starts=Starts(done.values, lanes.loss, reasons, _converged(lanes), lanes.evaluations),
+        starts=Starts(
+            params=done.values,
+            loss=np.asarray(lanes.loss),
+            reasons=reasons,
+            converged=_converged(lanes),
+            evaluations=np.asarray(lanes.evaluations),
+        ),
     )
 
 

@@ -202,13 +202,14 @@ def _sandwich(bread: _Array, curvature: Curvature, kept: _Array, rank: int, robu
     """Covariance of the coordinates; NaN where there is no likelihood or no degree of freedom."""
     meat = curvature.meat[np.ix_(kept, kept)]
     n = curvature.num_terms
+    robust_form: _Array = bread @ meat @ bread
     if curvature.sum_of_squares is None:
-        covariance = bread @ meat @ bread if robust else bread
+        covariance = robust_form if robust else bread
         return covariance if curvature.is_likelihood else np.full_like(bread, np.nan)
     if n <= rank:
         return np.full_like(bread, np.nan)
     if robust:
-        return bread @ meat @ bread * (n / (n - rank))
+        return robust_form * (n / (n - rank))
     return bread * (curvature.sum_of_squares / (n - rank))
 
 
@@ -277,7 +278,10 @@ def _combination(v: _Array, coordinates: tuple[Coordinate, ...]) -> str:
     if len(terms) == 1:
         return terms[0][1].label
     if all(at.is_log for _, at in terms):
-        powers = [(c, at.label if abs(c) == 1 else f"{at.label}^{abs(c):.3g}") for c, at in terms]
+        powers = [
+            (c, at.label if np.isclose(abs(c), 1) else f"{at.label}^{abs(c):.3g}")
+            for c, at in terms
+        ]
         above = " · ".join(text for c, text in powers if c > 0)
         return above + "".join(f" / {text}" for c, text in powers if c < 0)
     # Coordinates that are not logs count in units of their scale.
@@ -287,5 +291,5 @@ def _combination(v: _Array, coordinates: tuple[Coordinate, ...]) -> str:
         weight /= abs(weights[0])
         quantity = f"log({at.label})" if at.is_log else at.label
         sign = (" + " if weight > 0 else " - ") if text else ("" if weight > 0 else "-")
-        text += sign + (quantity if abs(weight) == 1 else f"{abs(weight):.3g} {quantity}")
+        text += sign + ("" if np.isclose(abs(weight), 1) else f"{abs(weight):.3g} ") + quantity
     return text

@@ -100,8 +100,10 @@ def scatter(
 
     def one_set(params0: Params, key: jax.Array) -> descent.Lane:
         center = problem.layout.unconstrain(params0)
-        draws = spread * jax.random.normal(key, (num_starts, center.size), center.dtype)
-        points = center[None, :] + draws.at[0].set(0)
+        points = center[None, :]
+        if num_starts > 1:
+            draws = jax.random.normal(key, (num_starts - 1, center.size), center.dtype)
+            points = jnp.concatenate([points, points + spread * draws])
         return jax.vmap(partial(descent.first_lane, rule=problem.rule))(points)
 
     if not problem.many:

@@ -260,8 +260,7 @@ def _fit(
 ) -> Regression:
     """The regression over the rows `used`; NaN for fewer than 3 rows or flow without variance."""
     n = jnp.sum(used)
-    x_mean, y_mean = (jnp.sum(jnp.where(used, z, 0)) / n for z in (x, y))
-    x_dev, y_dev = (jnp.where(used, z - z_mean, 0) for z, z_mean in ((x, x_mean), (y, y_mean)))
+    (x_mean, x_dev), (y_mean, y_dev) = (_centred(z, used, n) for z in (x, y))
     x_squares, y_squares = jnp.sum(x_dev**2), jnp.sum(y_dev**2)
     lambda_ = jnp.where(n >= 3, jnp.sum(x_dev * y_dev) / x_squares, jnp.nan)
     residual = y_dev - lambda_ * x_dev  # 0 on rows not used
@@ -282,6 +281,14 @@ def _fit(
         num_intervals=n,
         lags=lags,
     )
+
+
+def _centred(z: jax.Array, used: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and deviations over the rows `used`, 0 elsewhere; twice, as the mean is rounded."""
+    mean = jnp.sum(jnp.where(used, z, 0)) / n
+    deviation = jnp.where(used, z - mean, 0)
+    rest = jnp.sum(deviation) / n
+    return mean + rest, jnp.where(used, deviation - rest, 0)
 
 
 def _bartlett(scores: jax.Array, lags: jax.Array, max_lags: int) -> jax.Array:

@@ -88,8 +88,8 @@ def test_an_awkward_scale_in_many_digits():
         )
         error = mpmath.sqrt(total * 40 / 38)
     fit = impact.regress(y, x, lags=2)
-    np.testing.assert_allclose(float(fit.lambda_), float(slope), rtol=1e-9)
-    np.testing.assert_allclose(float(fit.lambda_error), float(error), rtol=1e-9)
+    np.testing.assert_allclose(float(fit.lambda_), float(slope), rtol=1e-12)
+    np.testing.assert_allclose(float(fit.lambda_error), float(error), rtol=1e-12)
 
 
 def test_a_perfect_line_has_no_error():
@@ -192,7 +192,9 @@ def random_tape(seed: int, num_trades: int = 200, last: int = 400) -> Tape:
 
 def mid_at(tape: Tape, time: float) -> float:
     mid = np.nan
-    for quote_time, bid, ask in zip(tape.quotes.time, tape.quotes.bid, tape.quotes.ask, strict=True):
+    for quote_time, bid, ask in zip(
+        tape.quotes.time, tape.quotes.bid, tape.quotes.ask, strict=True
+    ):
         if quote_time <= time:
             mid = (bid + ask) / 2
     return mid

@@ -49,15 +49,11 @@ def loop_quote_sign(trades: Trades, quotes: Quotes, i: int) -> int:
 
 
 def loop_tick_sign(price: np.ndarray, i: int) -> int:
+    """A zero tick takes the last change: compare with the last *different* price."""
     for earlier in range(i - 1, -1, -1):
         if price[i] != price[earlier]:
             return 1 if price[i] > price[earlier] else -1
     return 0
-
-
-def loop_tick_rule(price: np.ndarray) -> list[int]:
-    """A zero tick takes the last change: compare with the last *different* price."""
-    return [loop_tick_sign(price, i) for i in range(len(price))]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -66,7 +62,7 @@ def test_match_and_rules_equal_the_definitions(seed):
     matched = signing.match(trades.time, quotes.time)
     assert matched.tolist() == [loop_quote(t, quotes) for t in trades.time]
     by_quote = [loop_quote_sign(trades, quotes, i) for i in range(trades.time.size)]
-    by_tick = loop_tick_rule(trades.price)
+    by_tick = [loop_tick_sign(trades.price, i) for i in range(trades.price.size)]
     assert signing.quote_rule(trades, quotes).tolist() == by_quote
     assert signing.tick_rule(trades.price).tolist() == by_tick
     expected = [q or t for q, t in zip(by_quote, by_tick, strict=True)]

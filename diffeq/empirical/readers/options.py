@@ -78,8 +78,7 @@ def chain(
 ) -> OptionChain:
     """Read a table of option quotes.
 
-    A blank or zero bid or ask means that nobody quotes that side: such rows are filtered and
-    counted. Sizes of 0 are legal and counted. Bad rows: not a number, a date or type not
+    A blank or zero bid or ask means nobody quotes that side: such rows are filtered. Sizes of 0 are legal and counted. Bad rows: not a number, a date or type not
     understood, strike not positive, negative price or size, crossed, a contract twice at one time.
 
     Args:
@@ -106,8 +105,7 @@ def chain(
     ledger.bad(CROSSED, bid > ask, [layout.bid, layout.ask])
     blank = np.isnan(bid) | np.isnan(ask)
     (ledger.note if keep_one_sided else ledger.filter)("a side without a price", blank)
-    ledger.note("locked quotes (bid equals ask)", bid == ask)
-    ledger.note("a side of size 0 (price carried over)", (bid_size == 0) | (ask_size == 0))
+    _note_sides(ledger, bid, bid_size, ask, ask_size)
     report, kept = ledger.close(bad_rows, _stated(layout)), ledger.standing
     time, origin = _on_clock(time_ns[kept], layout)
     return OptionChain(
@@ -122,6 +120,14 @@ def chain(
         origin=origin,
         report=report,
     )
+
+
+def _note_sides(
+    ledger: Ledger, bid: Floats, bid_size: Floats, ask: Floats, ask_size: Floats
+) -> None:
+    """Count what is legal but worth knowing."""
+    ledger.note("locked quotes (bid equals ask)", bid == ask)
+    ledger.note("a side of size 0 (price carried over)", (bid_size == 0) | (ask_size == 0))
 
 
 def _recognised(header: list[str]) -> ChainLayout:

@@ -225,46 +225,39 @@ def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask
         stamps = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
         stamps = stamps.dt.tz_localize(None).astype("datetime64[ns]")
         return stamps.fillna(0).to_numpy().astype(np.int64), stamps.notna().to_numpy()
-    digits = _DIGITS[unit]
-    if series.dtype.kind in "iu":
-        known = series.notna().to_numpy()
-        whole = series.to_numpy(dtype=np.int64, na_value=0) if not known.all() else series
-        return _scaled(table, column, np.asarray(whole, np.int64), digits), known
+    per_unit = 10 ** _DIGITS[unit]
     values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = np.isfinite(values)
     values = np.where(known, values, 0.0)
-    largest = np.abs(values).max(initial=0.0)
-    fractional = bool((values % 1 != 0).any())
-    if table.path is not None and largest * (10.0**digits if fractional else 1.0) >= _EXACT:
-        return _exact_text(table, column, digits)
-    whole = np.floor(values)
-    fraction = np.rint((values - whole) * 10.0**digits).astype(np.int64)
-    return _scaled(table, column, whole.astype(np.int64), digits) + fraction, known
-
-
-def _scaled(table: Table, column: str, whole: Nanoseconds, digits: int) -> Nanoseconds:
-    """`whole` × 10^digits, refusing what does not fit 64 bits."""
-    if np.abs(whole).max(initial=0) > np.iinfo(np.int64).max // 10**digits:
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest * per_unit >= 2.0**63:
         raise ValueError(
-            f"{table.name}, column {column!r}: times such as {whole.max()} are too large for "
-            "their time unit; state the right one"
+            f"{table.name}, column {column!r}: times such as {largest:.17g} are too large to be in "
+            f"{unit}; state the right time unit"
         )
-    return cast(Nanoseconds, whole * 10**digits)
+    if series.dtype.kind in "iu":
+        return series.to_numpy(dtype=np.int64, na_value=0) * per_unit, known
+    whole = np.floor(values)
+    fraction = np.rint((values - whole) * per_unit).astype(np.int64)
+    time_ns = whole.astype(np.int64) * per_unit + fraction
+    if table.path is not None and largest * per_unit >= _EXACT:
+        _sharpen(time_ns, known, _text(table, column), _DIGITS[unit])
+    return time_ns, known
 
 
-def _exact_text(table: Table, column: str, digits: int) -> tuple[Nanoseconds, Mask]:
-    """Times too fine for a float (a nanosecond column with a blank cell, say) from their text."""
-    pd = pandas()
-    header = table.first_line == 2
-    text = pd.read_csv(
-        table.path,
-        **_csv_settings([column], [column], header, list(table.frame.columns)),
-    )[column]
-    parts = text.str.extract(r"^\s*(-?\d+)(?:\.(\d*))?\s*$")
-    known = parts[0].notna().to_numpy()
+def _text(table: Table, column: str) -> Any:
+    """A text file's column as it is written."""
+    names = None if table.first_line == 2 else list(table.frame.columns)
+    return pandas().read_csv(table.path, **_csv_settings([column], names))[column]
+
+
+def _sharpen(time_ns: Nanoseconds, known: Mask, text: Any, digits: int) -> None:
+    """Replace times too fine for a float by the digits written (a blank made the column float)."""
+    parts = text.str.extract(r"^\s*\+?(\d+)(?:\.(\d*))?\s*$")
+    plain = parts[0].notna().to_numpy() & known
     fraction = parts[1].fillna("").str.slice(0, digits).str.ljust(digits, "0")
-    ticks = [int(f"{w}{f}") if k else 0 for w, f, k in zip(parts[0], fraction, known, strict=True)]
-    return np.array(ticks, dtype=np.int64), known
+    written = (parts[0] + fraction)[plain]
+    time_ns[plain] = [int(digits_written) for digits_written in written]
 
 
 def _word(value: object) -> str:
@@ -285,9 +278,11 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in {".parquet", ".pq"}
 
 
-def _csv_settings(
-    wanted: Sequence[str], text: Sequence[str], header: bool, names: Sequence[str]
-) -> dict[str, Any]:
+def _csv_settings(text: Sequence[str], names: Sequence[str] | None) -> dict[str, Any]:
+    """Settings of pandas.read_csv; `names` for a file without a header.
+
+    All columns are read: with a choice of them pandas lets lines with surplus fields pass.
+    """
     settings: dict[str, Any] = {
         "dtype": dict.fromkeys(text, str),
         "index_col": False,  # else a surplus field on each line would shift the columns by one
@@ -296,9 +291,7 @@ def _csv_settings(
     }
     if tuple(map(int, pandas().__version__.split(".")[:2])) < (3, 1):  # later ones always do
         settings["float_precision"] = "round_trip"  # prices are compared: 0.1 is the nearest float
-    if header:
-        return settings | {"usecols": lambda name: name in wanted}
-    return settings | {"header": None, "names": list(names), "usecols": list(wanted)}
+    return settings if names is None else settings | {"header": None, "names": list(names)}
 
 
 def _open(path: Path, wanted: Sequence[str], text: Sequence[str], header: bool) -> Table:
@@ -307,7 +300,7 @@ def _open(path: Path, wanted: Sequence[str], text: Sequence[str], header: bool) 
     if _is_parquet(path):
         frame = _parse(path, pd.read_parquet, {"columns": list(wanted)})
         return Table(str(path), frame, 1, "row {} (the first is row 1)", None)
-    frame = _parse(path, pd.read_csv, _csv_settings(wanted, text, header, wanted))
+    frame = _parse(path, pd.read_csv, _csv_settings(text, None if header else wanted))
     rule = "line {} (the header is line 1)" if header else "line {} (the file has no header)"
     return Table(str(path), frame, 2 if header else 1, rule, path)
 

@@ -1,0 +1,153 @@
+"""Figures of estimates against a model: any calibration of an impact path, any tape.
+
+Every function takes plain arrays (numpy or JAX, never changed) and returns a matplotlib Figure that
+belongs to no window and no pyplot state. ``title`` says what one sees, ``note`` (below the panels)
+which data and sample it is.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from diffeq.figures import (
+    BLUE,
+    GREY,
+    IMPACT_UNIT,
+    PALE,
+    VERMILION,
+    Floats,
+    array,
+    canvas,
+    name_panel,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def fit(
+    observed: ArrayLike,
+    fitted: ArrayLike,
+    *,
+    standard_errors: ArrayLike | None = None,
+    x: ArrayLike | None = None,
+    quantity: str = r"price impact $\lambda_n$",
+    unit: str = IMPACT_UNIT,
+    x_label: str = "auction $n$",
+    title: str = "Observed and fitted",
+    note: str = "",
+) -> "Figure":
+    """A fitted path through observations with error bars, and the residuals below.
+
+    The test of a calibration as Foster & Viswanathan (1993) and later empirical work draw intraday
+    estimates: the path of the model against the estimates and their sampling error.
+
+    Args:
+      observed: shape (n,), in ``unit``.
+      fitted: shape (n,), in ``unit``.
+      standard_errors: of ``observed``, shape (n,); the residuals are then in standard errors.
+      x: abscissa, shape (n,); default 1..n.
+      quantity: what was observed.
+      unit: its unit.
+      x_label: name and unit of the abscissa.
+    """
+    seen = array("observed", observed, (-1,))
+    model = array("fitted", fitted, seen.shape)
+    at = np.arange(1, seen.size + 1.0) if x is None else array("x", x, seen.shape)
+    errors = (
+        None if standard_errors is None else array("standard_errors", standard_errors, at.shape)
+    )
+    figure, (upper, lower) = canvas(
+        2, 1, size=(7.2, 5.2), title=title, note=note, sharex=True, height_ratios=[2.6, 1]
+    )
+    bars = "" if errors is None else r", bars $\pm$2 standard errors"
+    _estimates(upper, at, seen, errors, f"observed{bars}")
+    upper.plot(at, model, color=VERMILION, linewidth=1.8, label="fitted", zorder=4)
+    upper.legend(frameon=False, fontsize=9)
+    name_panel(upper, quantity[0].upper() + quantity[1:], x="", y=unit)
+    residual = seen - model if errors is None else (seen - model) / errors
+    if errors is not None:
+        lower.axhspan(-2, 2, color=PALE, alpha=0.6, linewidth=0)
+    lower.axhline(0, color=VERMILION, linewidth=1.8)
+    lower.vlines(at, 0, residual, color=BLUE, linewidth=1)
+    lower.plot(at, residual, "o", color=BLUE, markersize=4)
+    in_errors = "standard errors"
+    name_panel(lower, "Observed − fitted", x=x_label, y=unit if errors is None else in_errors)
+    return figure
+
+
+def tape_fit(
+    signed_flow: ArrayLike,
+    mid_change: ArrayLike,
+    *,
+    lambda_: float,
+    intercept: float = 0.0,
+    hour: ArrayLike,
+    lambda_by_hour: ArrayLike,
+    standard_errors: ArrayLike,
+    model: ArrayLike | None = None,
+    title: str = "Price impact on the tape: over all intervals, and by time of day",
+    note: str = "",
+) -> "Figure":
+    """Mid change against signed flow with the regression line; lambda by time of day.
+
+    The regression of Kyle's price rule on a tape (Hasbrouck 2007, chapter 9), intervals pooled.
+
+    Args:
+      signed_flow: of each interval, asset units, shape (n,).
+      mid_change: price units, shape (n,).
+      lambda_: slope of the regression over all intervals, price units per unit of flow.
+      intercept: of that regression, price units.
+      hour: middle of each bucket of the day, hours after midnight, shape (b,).
+      lambda_by_hour: slope in each bucket, shape (b,).
+      standard_errors: of those slopes, shape (b,).
+      model: the model's lambda_n in each bucket, shape (b,).
+    """
+    flow = array("signed_flow", signed_flow, (-1,))
+    change = array("mid_change", mid_change, flow.shape)
+    at = array("hour", hour, (-1,))
+    slopes = array("lambda_by_hour", lambda_by_hour, at.shape)
+    errors = array("standard_errors", standard_errors, at.shape)
+    figure, (left, right) = canvas(1, 2, size=(11, 4.6), title=title, note=note)
+    _regression(left, flow, change, lambda_, intercept)
+    _estimates(right, at, slopes, errors, r"regression in each bucket, $\pm$2 standard errors")
+    if model is not None:
+        path = array("model", model, at.shape)
+        right.plot(at, path, color=VERMILION, linewidth=1.8, zorder=4, label=r"model $\lambda_n$")
+    right.legend(frameon=False, fontsize=9)
+    right.margins(y=0.15)
+    right.xaxis.set_major_formatter(lambda h, _: f"{int(h):02d}:{round(h % 1 * 60):02d}")
+    name_panel(right, r"Price impact $\lambda$ by time of day", x="time of day", y=IMPACT_UNIT)
+    return figure
+
+
+def _regression(panel: "Axes", flow: Floats, change: Floats, slope: float, start: float) -> None:
+    """The cloud of intervals, its means in twenty classes of flow, and the line."""
+    opacity = float(np.clip(400 / flow.size, 0.05, 0.6))
+    panel.scatter(
+        flow, change, s=6, color=GREY, alpha=opacity, linewidths=0, rasterized=True, label="_cloud"
+    )
+    classes = np.array_split(np.argsort(flow), min(20, flow.size))
+    means = np.array([(flow[members].mean(), change[members].mean()) for members in classes])
+    panel.plot(*means.T, "o", color=BLUE, markersize=5, label="mean of each 20th of the intervals")
+    ends = np.array([flow.min(), flow.max()])
+    line = rf"regression, slope $\lambda$ = {slope:.3g}"
+    panel.plot(ends, start + slope * ends, color=VERMILION, linewidth=1.8, label=line)
+    panel.legend(frameon=False, fontsize=9, loc="upper left")
+    # a few extreme intervals would squeeze all others into a dot: leave them out, and say so
+    width, height = (1.05 * np.quantile(np.abs(z), 0.998) for z in (flow, change))
+    outside = int(np.sum((np.abs(flow) > width) | (np.abs(change) > height)))
+    if width > 0 and height > 0:
+        panel.set(xlim=(-width, width), ylim=(-height, 1.25 * height))
+    heading = f"{flow.size:,} intervals" + (f", {outside:,} beyond the frame" if outside else "")
+    name_panel(panel, heading, x="signed order flow (asset units)", y="mid change (price units)")
+
+
+def _estimates(panel: "Axes", x: Floats, y: Floats, errors: Floats | None, label: str) -> None:
+    """Estimates as points, with bars of two standard errors either side where they are given."""
+    bars = None if errors is None else 2 * errors
+    panel.errorbar(
+        x, y, yerr=bars, fmt="o", color=BLUE, markersize=5, elinewidth=1.1, capsize=2.5, label=label
+    )
