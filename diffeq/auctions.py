@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from diffeq.check import Info
-from diffeq.validate import sum_tolerance
 
 
 class Solution(NamedTuple):
@@ -131,12 +130,6 @@ def _apart(lhs: jax.Array, rhs: jax.Array | float) -> jax.Array:
     """|lhs − rhs| over the larger; 0 where both are 0."""
     scale = jnp.maximum(jnp.abs(lhs), jnp.abs(rhs))
     return jnp.abs(lhs - rhs) / jnp.where(scale > 0, scale, 1)
-
-
-def proper(dt: jax.Array) -> jax.Array:
-    """Whether the spacing is positive, finite and sums to one; scalar bool, for traced values."""
-    total = jnp.abs(jnp.sum(dt) - 1) <= sum_tolerance(dt.dtype)
-    return jnp.all(jnp.isfinite(dt) & (dt > 0)) & total
 
 
 def insider_profit(

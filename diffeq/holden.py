@@ -85,9 +85,8 @@ def solve(params: Params, *, num_auctions: int, spacing: Any = None) -> Solution
 
 @jax.jit
 def _solve(params: Params, dt: jax.Array) -> Solution:
-    fields, worst, step = two_pass.equilibrium(*params[:3], dt)
-    ok = two_pass.accurate(worst, step) & in_domain(params) & auctions.proper(dt)
-    return Solution._make((*poison(fields, ok, (params, dt)), Info(ok, worst)))
+    fields, info = two_pass.equilibrium(two_pass.Market._make(params), dt)
+    return Solution._make((*fields, info))
 
 
 def residual(solution: Solution, params: Params, *, spacing: Any = None) -> Residual:
@@ -214,15 +213,20 @@ def solve_up_to(params: Params, *, max_auctions: int, tables: bool = False) -> T
 def _solve_terminal(params: Params, max_auctions: int) -> Terminal:
     (log_lambda, log_beta, log_Sigma), worst, step = two_pass.terminal(*params[:3], max_auctions)
     logs = (log_lambda, log_beta, log_Sigma)
-    ok = two_pass.accurate(worst, step) & in_domain(params)
+    ok = two_pass.accurate(worst, step) & _in_domain(params)
     fields = poison((*map(jnp.exp, logs), *logs), ok, params)
     return Terminal._make((*fields, Info(ok, worst)))
+
+
+def _in_domain(params: Params) -> jax.Array:
+    one = jnp.ones((1,), jnp.result_type(params.sigma_v))
+    return two_pass.in_domain(two_pass.Market._make(params), one)
 
 
 @partial(jax.jit, static_argnums=1)
 def _solve_table(params: Params, max_auctions: int) -> Table:
     logs, worst, step = two_pass.table(*params[:3], max_auctions)
-    ok = two_pass.accurate(worst, step) & in_domain(params)
+    ok = two_pass.accurate(worst, step) & _in_domain(params)
     fields = poison((*map(jnp.exp, logs), *logs), ok, params)
     mask = jnp.tril(jnp.ones((max_auctions, max_auctions), bool))
     padded = (jnp.where(mask, f, jnp.nan) for f in fields)
@@ -329,13 +333,6 @@ def limit(params: Params, times: Any) -> Limit:
     lambda_ = jnp.where(gradual, sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2), 0)
     beta = jnp.where(gradual, lambda_ * sigma_u**2 / (M * jnp.where(gradual, Sigma, 1)), jnp.inf)
     return Limit(lambda_, beta, Sigma)
-
-
-def in_domain(params: Params) -> jax.Array:
-    """Whether every parameter is finite, and positive where it must be; scalar bool."""
-    finite = jnp.isfinite(jnp.stack([jnp.asarray(p) for p in params]))
-    positive = jnp.stack([jnp.asarray(getattr(params, name)) > 0 for name in POSITIVE])
-    return jnp.all(finite) & jnp.all(positive)
 
 
 def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, Any]:

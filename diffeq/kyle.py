@@ -88,15 +88,14 @@ def solve(
 
 @partial(jax.jit, static_argnums=2)
 def _solve(params: Params, dt: jax.Array, method: str) -> Solution:
-    sigma_v, sigma_u, _ = params
+    sigma_v, sigma_u, p_0 = params
+    market = two_pass.Market(sigma_v, sigma_u, jnp.ones_like(sigma_v), p_0)
     if method == "two_pass":
-        fields, worst, step = two_pass.equilibrium(sigma_v, sigma_u, jnp.ones_like(sigma_v), dt)
-        ok = two_pass.accurate(worst, step)
-    elif method == "recursion":
-        fields, worst, ok = _by_rescaling(sigma_v, sigma_u, dt)
-    else:
-        fields, worst, ok = _by_shooting(sigma_v, sigma_u, dt)
-    ok &= holden.in_domain(_as_holden(params)) & auctions.proper(dt)
+        fields, info = two_pass.equilibrium(market, dt)
+        return Solution._make((*fields, info))
+    by = _by_rescaling if method == "recursion" else _by_shooting
+    fields, worst, solved = by(sigma_v, sigma_u, dt)
+    ok = solved & two_pass.in_domain(market, dt)
     return Solution._make((*poison(fields, ok, (params, dt)), Info(ok, worst)))
 
 

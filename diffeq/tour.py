@@ -111,9 +111,7 @@ def _solve(out: Path, results: dict[str, Any]) -> str:
         out / "paths_by_horizon.png", dpi=150
     )
     M = jnp.array([1.0, 2.0, 3.0, 5.0, 10.0])
-    by_M = jax.vmap(
-        lambda M: holden.solve(holden.Params(num_insiders=M), num_auctions=10)
-    )(M)
+    by_M = jax.vmap(lambda M: holden.solve(holden.Params(num_insiders=M), num_auctions=10))(M)
     check(by_M)
     figures.paths_by_insiders(M, by_M.lambda_, by_M.beta, by_M.Sigma).savefig(
         out / "paths_by_insiders.png", dpi=150
@@ -178,7 +176,9 @@ def _sweep(out: Path, results: dict[str, Any]) -> str:
         sigma_u=np.linspace(2.0, 10.0, 41),
     )
     data = check(sweep(holden.grid, axes, grid_function=True))
-    results["sweep"] = dict(points=int(data.lambda_.size), largest_residual=float(data.residual.max()))
+    results["sweep"] = dict(
+        points=int(data.lambda_.size), largest_residual=float(data.residual.max())
+    )
     at = data.sel(sigma_v=2.5, sigma_u=5.0, method="nearest")
     figures.terminal_values(
         axes["num_insiders"], axes["num_auctions"], at.lambda_, at.beta, at.Sigma
@@ -234,7 +234,10 @@ def _sample(
         tape = readers.tape(trades, quotes, bad_rows=bad_rows)
         source = "; ".join(str(report).splitlines()[0] for report in tape.reports)
         if not tape.quotes.time.size:
-            tape, source = _mids_from_trades(tape), source + "; no quotes, the mid is the last price"
+            tape, source = (
+                _mids_from_trades(tape),
+                source + "; no quotes, the mid is the last price",
+            )
         days = [(max(tape.quotes.time[0], tape.trades.time[0]), tape.quotes.time[-1])]
     sign, how = _signs(tape, has_quotes=trades is None or quotes is not None)
     cuts = [

@@ -9,16 +9,39 @@ Written in y = q/(1 − 2q) ≥ 0 nothing cancels, for any real M > 0:
 Reference: Holden & Subrahmanyam (1992), Journal of Finance 47, Proposition 1.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from diffeq.check import Info, poison
+from diffeq.validate import sum_tolerance
 from solvers import blocks, implicit
 
 Fields = tuple[jax.Array, ...]
+
+
+class Market(NamedTuple):
+    """Parameters of Kyle and Holden–Subrahmanyam on one footing; scalars."""
+
+    sigma_v: Any
+    """Prior standard deviation of the value, > 0."""
+    sigma_u: Any
+    """Standard deviation of noise orders over the day, > 0."""
+    num_insiders: Any
+    """M > 0."""
+    p_0: Any
+    """Prior mean: moves no field, but where a lane fails its derivative is NaN too."""
+
+
+def in_domain(params: Market, dt: jax.Array) -> jax.Array:
+    """Whether parameters and spacing are finite, positive where they must be, and sum to one."""
+    positive = jnp.stack([*map(jnp.asarray, params[:3]), jnp.min(dt)])
+    finite = jnp.isfinite(positive) & jnp.isfinite(params.p_0)
+    total = jnp.abs(jnp.sum(dt) - 1) <= sum_tolerance(dt.dtype)
+    return jnp.all(finite & (positive > 0)) & total
 
 
 # The backward pass: y_N = 0, then y_{n−1} from y_n
@@ -97,11 +120,9 @@ def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.
 # The forward pass: everything from y
 
 
-def forward(
-    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array, y: jax.Array
-) -> Fields:
+def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass."""
-    M = num_insiders
+    sigma_v, sigma_u, M, _ = params
     t = 1 + 2 * y
     r, q = M / t, y / t
     shrink = 1 / jnp.sqrt(1 + r)  # standard deviation of v − p_n over that of v − p_{n−1}
@@ -149,27 +170,32 @@ def log_but_last(x: jax.Array, num_zeros: int) -> jax.Array:
 
 
 @jax.custom_jvp
-def equilibrium(
-    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array
-) -> tuple[Fields, jax.Array, jax.Array]:
-    """The fields of the equilibrium, the largest residual and the largest last step of its roots.
+def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    """The fields of :class:`diffeq.auctions.Solution` and its ``info``; a failed lane is NaN.
 
     Args:
-      sigma_v: scalar.
-      sigma_u: scalar.
-      num_insiders: M, scalar.
+      params: scalars.
       dt: lengths of the auctions, shape (N,).
     """
-    solution: tuple[Fields, jax.Array, jax.Array]
-    solution = blocks.in_blocks(_two_pass)(sigma_v, sigma_u, num_insiders, dt)
-    return solution
+    fields, worst, ok = blocks.in_blocks(_two_pass)(params, dt)
+    return fields, Info(ok, worst)
 
 
-def _two_pass(
-    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array
-) -> tuple[Fields, jax.Array, jax.Array]:
-    y, residual, step = backward(num_insiders, _ratios(dt))
-    return forward(sigma_v, sigma_u, num_insiders, dt, y), residual, step
+def _two_pass(params: Market, dt: jax.Array) -> tuple[Fields, jax.Array, jax.Array]:
+    y, residual, step = backward(params.num_insiders, _ratios(dt))
+    ok = accurate(residual, step) & in_domain(params, dt)
+    return poison(forward(params, dt, y), ok, (params, dt)), residual, ok
+
+
+@equilibrium.defjvp
+def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
+    return jax.jvp(_with_derivative, primals, tangents)
+
+
+def _with_derivative(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    y, residual, step = chain(params.num_insiders, dt)
+    ok = accurate(residual, step) & in_domain(params, dt)
+    return poison(forward(params, dt, y), ok, (params, dt)), Info(ok, residual)
 
 
 def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -180,18 +206,6 @@ def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array,
         _backward_residual, y, (num_insiders, dt), tangent_solve=implicit.upper_bidiagonal
     )
     return y, residual, step
-
-
-def _two_pass_with_derivative(
-    sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, dt: jax.Array
-) -> tuple[Fields, jax.Array, jax.Array]:
-    y, residual, step = chain(num_insiders, dt)
-    return forward(sigma_v, sigma_u, num_insiders, dt, y), residual, step
-
-
-@equilibrium.defjvp
-def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
-    return jax.jvp(_two_pass_with_derivative, primals, tangents)
 
 
 def accurate(residual: jax.Array, step: jax.Array) -> jax.Array:

@@ -127,7 +127,10 @@ class Ledger:
         self._take(self._bad, kind, mask)
 
     def bad_time(self, time_ns: npt.NDArray[np.int64], column: str) -> None:
-        """Take out rows earlier than a row before them that is still standing (ties are legal)."""
+        """Take out rows earlier than a row before them that is still standing (ties are legal).
+
+        So a time wrongly far ahead takes the rows after it along: the count shows it.
+        """
         seen = np.where(self.standing, time_ns, np.iinfo(np.int64).min)
         latest = np.maximum.accumulate(seen) if seen.size else seen
         self.bad(BACKWARDS, time_ns < latest, [column])

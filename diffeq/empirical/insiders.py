@@ -7,9 +7,9 @@ What each kind of data can identify (for N ≥ 2 auctions):
 * an error-variance path Sigma_n: sigma_v and num_insiders, nothing about sigma_u;
 * flows and price changes: everything, sharply once num_insiders is given.
 
-The result says so itself (``fit.identification``): a parameter that the data leave free has standard
-error NaN, and the combination that they fix is named, instead of an arbitrary point passing for an
-estimate. Kyle (1985) is ``num_insiders=1.0``.
+The result says so itself (``fit.identification``): a parameter that the data leave free has the
+standard error NaN, and the combination that they fix is named, instead of an arbitrary point passing
+for an estimate. Kyle (1985) is ``num_insiders=1.0``.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class TapeParams(NamedTuple):
     num_insiders: Any
     """M."""
     sigma_e: Any
-    """Standard deviation over the whole tape of price moves unrelated to flow (public news, ticks)."""
+    """Standard deviation over the tape of price moves unrelated to flow (public news, ticks)."""
 
 
 class _Path(NamedTuple):
@@ -69,8 +69,8 @@ def calibrate_impact_path(
     Args:
       impact: lambda_n, shape (N,), in price units per unit of flow; positive, unless
         ``standard_errors`` are given.
-      standard_errors: of each lambda_n, shape (N,): then weighted least squares on levels with known
-        errors; without, least squares on logs.
+      standard_errors: of each lambda_n, shape (N,): then weighted least squares on levels with
+        known errors; without, least squares on logs.
       num_insiders: M if known (1 for Kyle); else estimated.
       spacing: as in :func:`diffeq.holden.solve`.
       num_starts: starts of the search, the first from the level of the path.
@@ -87,14 +87,13 @@ def calibrate_impact_path(
     path = _path("impact", impact, standard_errors, spacing)
     level = float(np.exp(np.mean(np.log(np.abs(np.asarray(path.observed)) + 1e-300))))
     start = holden.Params(level, 1.0, 1.5 if num_insiders is None else num_insiders, 0.0)
-    loss = _impact_logs if standard_errors is None else _impact_levels
-    kind = "residuals" if standard_errors is None else "negative_log_likelihood"
+    known = standard_errors is not None
     return calibrate(
-        loss,
+        _impact_levels if known else _impact_logs,
         start,
         path,
         domains=_domains(num_insiders) | {"p_0": Fixed()},
-        loss_is=kind,
+        loss_is="negative_log_likelihood" if known else "residuals",
         num_starts=num_starts,
         key=_key(key),
         progress=progress,

@@ -36,6 +36,7 @@ def fit(
     quantity: str = r"price impact $\lambda_n$",
     unit: str = IMPACT_UNIT,
     x_label: str = "auction $n$",
+    names: tuple[str, str] = ("observed", "fitted"),
     title: str = "Observed and fitted",
     note: str = "",
 ) -> "Figure":
@@ -52,6 +53,7 @@ def fit(
       quantity: what was observed.
       unit: its unit.
       x_label: name and unit of the abscissa.
+      names: what the points and the line are.
     """
     seen = array("observed", observed, (-1,))
     model = array("fitted", fitted, seen.shape)
@@ -63,18 +65,22 @@ def fit(
         2, 1, size=(7.2, 5.2), title=title, note=note, sharex=True, height_ratios=[2.6, 1]
     )
     bars = "" if errors is None else r", bars $\pm$2 standard errors"
-    _estimates(upper, at, seen, errors, f"observed{bars}")
-    upper.plot(at, model, color=VERMILION, linewidth=1.8, label="fitted", zorder=4)
+    _estimates(upper, at, seen, errors, f"{names[0]}{bars}")
+    upper.plot(at, model, color=VERMILION, linewidth=1.8, label=names[1], zorder=4)
     upper.legend(frameon=False, fontsize=9)
     name_panel(upper, quantity[0].upper() + quantity[1:], x="", y=unit)
     residual = seen - model if errors is None else (seen - model) / errors
+    reach = 1.2 * float(np.nanmax(np.abs(residual), initial=1e-30))
     if errors is not None:
         lower.axhspan(-2, 2, color=PALE, alpha=0.6, linewidth=0)
+        reach = max(reach, 2.8)
+    lower.set_ylim(-reach, reach)
     lower.axhline(0, color=VERMILION, linewidth=1.8)
     lower.vlines(at, 0, residual, color=BLUE, linewidth=1)
     lower.plot(at, residual, "o", color=BLUE, markersize=4)
-    in_errors = "standard errors"
-    name_panel(lower, "Observed − fitted", x=x_label, y=unit if errors is None else in_errors)
+    in_unit = "same unit" if errors is None else "standard errors"
+    difference = f"{names[0][0].upper()}{names[0][1:]} − {names[1]}"
+    name_panel(lower, difference, x=x_label, y=in_unit)
     return figure
 
 
@@ -116,11 +122,18 @@ def tape_fit(
     if model is not None:
         path = array("model", model, at.shape)
         right.plot(at, path, color=VERMILION, linewidth=1.8, zorder=4, label=r"model $\lambda_n$")
-    right.legend(frameon=False, fontsize=9)
-    right.margins(y=0.15)
-    right.xaxis.set_major_formatter(lambda h, _: f"{int(h):02d}:{round(h % 1 * 60):02d}")
+    right.legend(frameon=False, fontsize=9, loc="upper left")
+    low, high = right.get_ylim()
+    right.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
+    right.xaxis.set_major_formatter(_clock)
     name_panel(right, r"Price impact $\lambda$ by time of day", x="time of day", y=IMPACT_UNIT)
     return figure
+
+
+def _clock(hours: float, _: object) -> str:
+    """Hours after midnight as hh:mm; the second argument is matplotlib's tick number."""
+    hour, minute = divmod(round(hours * 60), 60)
+    return f"{hour:02d}:{minute:02d}"
 
 
 def _regression(panel: "Axes", flow: Floats, change: Floats, slope: float, start: float) -> None:

@@ -76,8 +76,9 @@ def lambda_surface(
     shades = colormaps["Blues"](np.linspace(0.05, 0.6, levels.size + 1))
     panel.contourf(x, y, z, levels=[low, *levels, high], colors=shades, norm=LogNorm(low, high))
     lines = panel.contour(x, y, z, levels=levels, colors=INK, linewidths=0.8)
-    middles = [part[len(part) // 2] for parts in lines.allsegs for part in parts if len(part)]
-    panel.clabel(lines, fmt="%g", fontsize=9, manual=[(float(u), float(v)) for u, v in middles])
+    # each label two thirds along its line, where the lines of a fan are well apart
+    places = [part[len(part) * 2 // 3] for parts in lines.allsegs for part in parts if len(part)]
+    panel.clabel(lines, fmt="%g", fontsize=9, manual=[(float(u), float(v)) for u, v in places])
     panel.grid(False)
     panel.margins(0)
     if mark is not None:
@@ -86,9 +87,9 @@ def lambda_surface(
         panel.annotate(
             text,
             (u, v),
-            xytext=(9, -3),
+            xytext=(9, 0),
             textcoords="offset points",
-            va="top",
+            va="center",
             fontsize=9.5,
             fontweight="bold",
             color=VERMILION,
@@ -292,11 +293,14 @@ def sensitivities(
     for panel, quantity, row in zip(panels, quantities, table, strict=True):
         rows = np.arange(row.size)
         bars = panel.barh(rows, row, color=[BLUE if e >= 0 else VERMILION for e in row], height=0.6)
-        panel.bar_label(bars, [f"{e:+.2f}" if e else "0" for e in row], padding=3, fontsize=9)
+        values = [f"{e:+.2f}".replace("-", "−") if e else "0" for e in row]
+        panel.bar_label(bars, values, padding=3, fontsize=9)
         panel.axvline(0, color=INK, linewidth=0.8)
         panel.set_yticks(rows, parameters, fontsize=11)
         panel.grid(False, axis="y")
-        panel.margins(x=0.25)
+        panel.tick_params(axis="y", length=0)
+        panel.spines["left"].set_visible(False)
+        panel.margins(x=0.3)
         name_panel(panel, f"Elasticity of {quantity}", x="per cent", y="")
     panels[0].invert_yaxis()
     return figure

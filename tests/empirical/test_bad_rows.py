@@ -148,6 +148,8 @@ def test_a_wrong_policy_is_refused_before_reading(policy):
         with pytest.raises(ValueError, match="bad_rows must be 'error' or 'drop', got"):
             read("no such file.csv", bad_rows=policy)
     with pytest.raises(ValueError, match="bad_rows must be"):
+        readers.tape("no such file", bad_rows=policy)
+    with pytest.raises(ValueError, match="bad_rows must be"):
         readers.lobster.tape("no such file", "nor this", bad_rows=policy)
 
 
@@ -213,6 +215,13 @@ def test_a_ledger_charges_a_row_to_its_first_entry():
     assert report.counted == {"odd": 1}
     assert report.first_bad == "rows, row 2, column 'a' = a2: broken"
     assert ledger.standing.tolist() == [False, False, False, True]
+
+
+def test_only_standing_rows_set_the_clock():
+    ledger = Ledger(Rows())
+    ledger.filter("asked for", np.array([True, False, False, False]))
+    ledger.bad_time(np.array([9, 1, 3, 2]), "t")
+    assert ledger.standing.tolist() == [False, True, True, False]
 
 
 def test_without_pandas_the_error_names_the_extra():

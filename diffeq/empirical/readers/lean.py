@@ -163,7 +163,7 @@ def _quotes(
 
 def _flags(table: tables.Table, ledger: Ledger, column: str) -> npt.NDArray[np.int64]:
     """Hexadecimal bit flags as integers, shape (n,)."""
-    codes, words = tables.pandas().factorize(table.frame[column].astype(str))
+    codes, words = tables.pandas().factorize(table.frame[column])
 
     def parse(word: str) -> int:
         try:
@@ -172,7 +172,8 @@ def _flags(table: tables.Table, ledger: Ledger, column: str) -> npt.NDArray[np.i
             return -1
         return bits if bits < 2**63 else -1
 
-    flags: npt.NDArray[np.int64] = np.array([parse(str(w)) for w in words], dtype=np.int64)[codes]
+    known = [parse(str(word)) for word in words]
+    flags: npt.NDArray[np.int64] = np.array([*known, -1], dtype=np.int64)[codes]  # blank: code −1
     ledger.bad(NOT_UNDERSTOOD, flags < 0, [column])
     return flags
 

@@ -78,13 +78,13 @@ def chain(
 ) -> OptionChain:
     """Read a table of option quotes.
 
-    A blank or zero bid or ask means nobody quotes that side: such rows are filtered. Sizes of 0 are legal and counted. Bad rows: not a number, a date or type not
-    understood, strike not positive, negative price or size, crossed, a contract twice at one time.
+    A blank or zero bid or ask means nobody quotes that side: such rows are filtered. Size 0 is
+    legal, counted. Bad rows: not a number, a date or type not understood, strike not positive,
+    negative price or size, crossed, a contract twice at one time.
 
     Args:
         source: CSV (gzipped or not) or Parquet file, or a DataFrame.
-        layout: Column map; by default LEAN_EQUITY or LEAN_FUTURE when the table has their
-            columns, else `ChainLayout()`.
+        layout: Column map; default LEAN_EQUITY or LEAN_FUTURE if it fits, else `ChainLayout()`.
         keep_one_sided: Keep contracts with a blank side, NaN.
         bad_rows: "error" or "drop", as in `generic.tape`.
 
@@ -95,16 +95,15 @@ def chain(
     layout = layout or _recognised(tables.columns(source))
     table = tables.load(source, [name for name in layout[:8] if name is not None])
     ledger = tables.account(table)
-    time_ns = _times(table, ledger, layout)
-    expiry = _dates(table, ledger, layout.expiry)
+    time_ns, expiry = _times(table, ledger, layout), _dates(table, ledger, layout.expiry)
     is_call = tables.categories(table, ledger, layout.type, _TYPE_WORDS) > 0
     strike = generic.positive(table, ledger, layout.strike, layout.strike_scale, PRICE)
     bid, ask = (_side(table, ledger, name, layout.price_scale) for name in (layout.bid, layout.ask))
     bid_size, ask_size = (_size(table, ledger, name) for name in (layout.bid_size, layout.ask_size))
     ledger.bad(DUPLICATE, _repeated(time_ns, expiry, is_call, strike), [layout.strike])
     ledger.bad(CROSSED, bid > ask, [layout.bid, layout.ask])
-    blank = np.isnan(bid) | np.isnan(ask)
-    (ledger.note if keep_one_sided else ledger.filter)("a side without a price", blank)
+    one_sided = ledger.note if keep_one_sided else ledger.filter
+    one_sided("a side without a price", np.isnan(bid + ask))
     _note_sides(ledger, bid, bid_size, ask, ask_size)
     report, kept = ledger.close(bad_rows, _stated(layout)), ledger.standing
     time, origin = _on_clock(time_ns[kept], layout)

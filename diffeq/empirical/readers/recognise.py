@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal, get_args
 
-from diffeq.empirical.bad_rows import Policy
+from diffeq.empirical.bad_rows import Policy, require_policy
 from diffeq.empirical.readers import binance, generic, lean, lobster, tables
 from diffeq.empirical.readers.records import Tape
 
@@ -62,6 +62,7 @@ def tape(
         ValueError: As the layout's own `tape`, and as `layout`.
         ImportError: pandas or pyarrow is not installed.
     """
+    require_policy(bad_rows)
     source = quotes if trades is None else trades
     if source is None:
         raise ValueError("nothing to read: give trades, quotes or both")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import warnings
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ TableSource: TypeAlias = "str | os.PathLike[str] | DataFrame"
 TimeUnit = Literal["s", "ms", "us", "ns", "datetime"]
 Clock = Literal["epoch", "midnight"]
 
+_UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimal places between the unit and a nanosecond
 _EXACT = 2.0**52  # floats below this are exact to half a unit
 _EARLIEST, _LATEST = 631_152_000 * 10**9, 4_102_444_800 * 10**9  # 1990 and 2100
@@ -88,7 +91,8 @@ def load(
     Raises:
         FileNotFoundError: No such file.
         TypeError: Neither a path nor a DataFrame.
-        ValueError: The file is empty, cannot be read as a table, or lacks a column.
+        ValueError: The file is empty, cannot be read as a table, or lacks a column or
+            has it twice.
     """
     present = columns(source)
     if not header and len(present) != len(wanted):
@@ -99,6 +103,9 @@ def load(
             f"{name(source)} has no column {', '.join(map(repr, missing))}; its columns are "
             + ", ".join(map(repr, present))
         )
+    twice = [column for column in wanted if present.count(column) > 1] if header else []
+    if twice:
+        raise ValueError(f"{name(source)} has column {', '.join(map(repr, twice))} more than once")
     if isinstance(source, str | os.PathLike):
         chosen = [*wanted, *(column for column in optional if column in present)]
         table = _open(Path(source), chosen, text, header)
@@ -137,6 +144,7 @@ def columns(source: TableSource) -> list[str]:
 
         return list(_parse(path, pyarrow.parquet.read_schema, {}).names)
     settings = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
+    settings |= {"skip_blank_lines": False}
     return [str(name) for name in _parse(path, pd.read_csv, settings).iloc[0]]
 
 
@@ -222,9 +230,11 @@ def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask
     pd = pandas()
     series = table.frame[column]
     if series.dtype.kind == "M" or unit == "datetime":
-        stamps = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
-        stamps = stamps.dt.tz_localize(None).astype("datetime64[ns]")
-        return stamps.fillna(0).to_numpy().astype(np.int64), stamps.notna().to_numpy()
+        text = series.astype(str) if series.dtype.kind in "iu" else series  # 20240808
+        stamps = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
+        instants = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+        known = ~np.isnat(instants)
+        return np.where(known, instants.astype(np.int64), 0), known
     per_unit = 10 ** _DIGITS[unit]
     values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = np.isfinite(values)
@@ -313,6 +323,6 @@ def _parse(path: Path, reader: Any, settings: dict[str, Any]) -> Any:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return reader(path, **settings)
     except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path} is empty") from error
-    except (ValueError, OSError, EOFError, zlib.error, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{path} is empty, or its first line is blank") from error
+    except (*_UNREADABLE, pd.errors.ParserWarning) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error

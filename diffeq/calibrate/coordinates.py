@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffeq.domains import Coordinate, Domain, Fixed, Real
+from diffeq.calibrate.domains import Coordinate, Domain, Fixed, Real
 
 __all__ = ["Layout", "check_domains", "entries", "layout_of"]
 

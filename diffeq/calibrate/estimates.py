@@ -5,10 +5,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from diffeq import descent
-from diffeq.coordinates import Layout, Params, entries
-from diffeq.identification import Curvature, Identification, infer
-from diffeq.objective import Derivatives, Inputs, Problem, differentiate, natural_values
+from diffeq.calibrate import descent
+from diffeq.calibrate.coordinates import Layout, Params, entries
+from diffeq.calibrate.identification import Curvature, Identification, infer
+from diffeq.calibrate.objective import Derivatives, Inputs, Problem, differentiate, natural_values
 
 __all__ = ["Calibration", "Errors", "Starts", "conclude"]
 

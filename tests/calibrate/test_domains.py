@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffeq.coordinates import check_domains, entries, layout_of
-from diffeq.domains import Fixed, Interval, Positive, Real, Simplex, UnitInterval
+from diffeq.calibrate.coordinates import check_domains, entries, layout_of
+from diffeq.calibrate.domains import Fixed, Interval, Positive, Real, Simplex, UnitInterval
 
 EPSILON = float(np.finfo(np.zeros(()).dtype if jax.config.jax_enable_x64 else np.float32).eps)
 SCALARS = [Real(), Real(3.0), Positive(), UnitInterval(), Interval(-1.0, 4.0)]

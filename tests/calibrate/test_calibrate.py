@@ -11,7 +11,6 @@ import pytest
 import scipy.optimize
 import scipy.special
 
-from diffeq import descent
 from diffeq.calibrate import (
     Fixed,
     Interval,
@@ -21,6 +20,7 @@ from diffeq.calibrate import (
     UnitInterval,
     calibrate,
     calibrate_many,
+    descent,
 )
 
 X64 = jax.config.jax_enable_x64

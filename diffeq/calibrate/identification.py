@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffeq.domains import Coordinate
+from diffeq.calibrate.domains import Coordinate
 
 __all__ = ["Curvature", "Identification", "Inference", "infer"]
 

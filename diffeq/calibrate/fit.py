@@ -1,17 +1,4 @@
-"""Calibration of any model by gradient: the best parameters, how sure they are, and why it stopped.
-
-A model gives one function of (params, data); everything else is here. Parameters are mapped to
-unconstrained coordinates by their domains (`diffeq.domains`), many starts descend at once in
-compiled blocks of evaluations (`diffeq.descent`), and the curvature at the best of them gives
-standard errors and names what the data leave free (`diffeq.identification`).
-
-    fit = calibrate(log_loss, Params(sigma_v=2.0, sigma_u=5.0), tape,
-                    domains={"sigma_v": Positive(), "sigma_u": Positive()},
-                    num_starts=8, key=jax.random.key(0))
-    print(fit)
-
-`calibrate_many` fits thousands of data sets (stocks, quarters, expiries) in one program.
-"""
+"""The two public functions: one fit from several starts, and one fit for each of many data sets."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,24 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffeq import descent
-from diffeq.coordinates import Layout, Params, check_domains, layout_of
-from diffeq.domains import Domain, Fixed, Interval, Positive, Real, Simplex, UnitInterval
-from diffeq.estimates import Calibration, Errors, Starts, conclude
-from diffeq.objective import Inputs, LossKind, Problem, advance, num_terms, scatter
+from diffeq.calibrate import descent
+from diffeq.calibrate.coordinates import Layout, Params, check_domains, layout_of
+from diffeq.calibrate.domains import Domain
+from diffeq.calibrate.estimates import Calibration, Errors, conclude
+from diffeq.calibrate.objective import Inputs, LossKind, Problem, advance, num_terms, scatter
 
-__all__ = [
-    "Calibration",
-    "Fixed",
-    "Interval",
-    "Positive",
-    "Real",
-    "Simplex",
-    "Starts",
-    "UnitInterval",
-    "calibrate",
-    "calibrate_many",
-]
+__all__ = ["calibrate", "calibrate_many"]
 
 Loss = Callable[..., Any]
 
@@ -103,7 +79,8 @@ def calibrate(
         TypeError: params0 or loss of the wrong type; a call under a JAX transformation.
 
     Algorithm: L-BFGS with a weak Wolfe search (Nocedal & Wright 2006, ch. 7; Lewis & Overton
-    2013), see `diffeq.descent`; standard errors by the delta method, see `diffeq.identification`.
+    2013), see `diffeq.calibrate.descent`; standard errors by the delta method, see
+    `diffeq.calibrate.identification`.
     """
     layout = layout_of(_concrete(params0), domains)
     rule = descent.Rule(optimizer=optimizer, stochastic=stochastic)

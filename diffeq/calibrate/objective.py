@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffeq import descent
-from diffeq.coordinates import Layout, Params
+from diffeq.calibrate import descent
+from diffeq.calibrate.coordinates import Layout, Params
 
 __all__ = [
     "Derivatives",
@@ -55,7 +55,7 @@ class Inputs(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """Second-order information at a point, see `diffeq.identification.Curvature`."""
+    """Second-order information at a point, see `diffeq.calibrate.identification.Curvature`."""
 
     factor: jax.Array
     """R of J = QR, (min(n, d), d), for residuals; the Hessian, (d, d), otherwise."""
