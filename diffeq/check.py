@@ -36,9 +36,17 @@ def poison(solution: Tree, ok: jax.Array, params: Any) -> Tree:
     would leave a zero gradient there, at which an optimiser stalls silently; a factor in place of
     the term would turn honest infinities into NaN gradients on good lanes, as 0·inf.)
     """
+    return jax.tree.map(lambda leaf: leaf + _nan_unless(ok, params, jnp.expm1, leaf), solution)
+
+
+def poisoned_one(ok: jax.Array, params: Any) -> jax.Array:
+    """1 where ``ok``, else NaN in value and every derivative: a factor for a model's own tangents."""
+    return _nan_unless(ok, params, jnp.exp, jax.tree.leaves(params)[0])
+
+
+def _nan_unless(ok: jax.Array, params: Any, of: Any, like: jax.Array) -> jax.Array:
     moves = [jnp.sum(p - lax.stop_gradient(p)) for p in jax.tree.leaves(params)]
-    term = jnp.expm1(jnp.where(ok, 0.0, jnp.nan) * sum(moves))
-    return jax.tree.map(lambda leaf: leaf + term.astype(leaf.dtype), solution)
+    return of(jnp.where(ok, 0.0, jnp.nan) * sum(moves)).astype(like.dtype)
 
 
 def check(solution: Tree, params: Any = None) -> Tree:

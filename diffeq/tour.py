@@ -19,6 +19,7 @@ from diffeq.calibrate import Calibration
 from diffeq.check import check
 from diffeq.empirical import impact, insiders, readers, signing, simulated
 from diffeq.empirical.readers.records import Quotes, Tape
+from diffeq.figures import calibration as calibration_figures
 from diffeq.figures import insiders as figures
 from diffeq.sweep import sweep
 
@@ -38,6 +39,8 @@ class Sample(NamedTuple):
     """(D, N, steps)"""
     flow: np.ndarray[Any, Any]
     """(D, N, steps)"""
+    hour: np.ndarray[Any, Any]
+    """Middle of each auction of the first day, in hours after midnight, (N,)."""
     source: str
     """What was read, in words."""
     signing: str
@@ -147,7 +150,7 @@ def _differentiate(out: Path, results: dict[str, Any]) -> str:
         outcome: dict(zip(names, row, strict=True))
         for outcome, row in zip(outcomes, elasticities.tolist(), strict=True)
     }
-    figures.sensitivities(elasticities, outcomes=outcomes, parameters=names).savefig(
+    figures.sensitivities(elasticities, quantities=outcomes, parameters=names).savefig(
         out / "elasticities.png", dpi=150
     )
     rows = "\n".join(
@@ -247,7 +250,8 @@ def _sample(
     shape = (len(cuts), num_auctions, STEPS)
     change = np.stack([cut.mid_change for cut in cuts]).reshape(shape)
     flow = np.stack([cut.signed_flow for cut in cuts]).reshape(shape)
-    return Sample(change, flow, source, how)
+    middle = cuts[0].start.reshape(num_auctions, STEPS).mean(axis=1) + cuts[0].width / 2
+    return Sample(change, flow, middle / 3600, source, how)
 
 
 def _open(day: int) -> float:
@@ -294,16 +298,17 @@ def _calibrate(
     model = holden.Params(estimate.sigma_v, estimate.sigma_u, estimate.num_insiders)
     fitted = check(holden.solve(model, num_auctions=flow.shape[1]), model)
     results["calibration"] = _numbers(fit, sample, observed, errors, fitted.lambda_)
-    figures.fit(observed, fitted.lambda_, standard_errors=errors).savefig(
+    calibration_figures.fit(observed, fitted.lambda_, standard_errors=errors).savefig(
         out / "fitted_against_observed.png", dpi=150
     )
     pooled = impact.regress(sample.price_change.ravel(), sample.flow.ravel())
-    figures.tape_fit(
+    calibration_figures.tape_fit(
         sample.flow.ravel(),
         sample.price_change.ravel(),
-        slope=float(pooled.lambda_),
+        lambda_=float(pooled.lambda_),
         intercept=float(pooled.intercept),
-        lambda_=observed,
+        hour=sample.hour,
+        lambda_by_hour=observed,
         standard_errors=errors,
         model=fitted.lambda_,
     ).savefig(out / "flow_and_price.png", dpi=150)

@@ -9,14 +9,16 @@ Written in y = q/(1 − 2q) ≥ 0 nothing cancels, for any real M > 0:
 Reference: Holden & Subrahmanyam (1992), Journal of Finance 47, Proposition 1.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
-from diffeq.check import Info, poison
+from diffeq.check import Info, poison, poisoned_one
 from diffeq.validate import sum_tolerance
 from solvers import blocks, implicit
 
@@ -56,8 +58,12 @@ def kappa(y: jax.Array, num_insiders: jax.Array, ratio: jax.Array) -> jax.Array:
 def step_residual(
     y: jax.Array, y_next: jax.Array, num_insiders: jax.Array, ratio: jax.Array
 ) -> jax.Array:
-    """2M q³ − (M+1) q² − 2kq + k = 0 in y: kappa y² (1 + M + 2y) − (1 + 2y)², y_next one later."""
-    return kappa(y_next, num_insiders, ratio) * y**2 * (1 + num_insiders + 2 * y) - (1 + 2 * y) ** 2
+    """2M q³ − (M+1) q² − 2kq + k = 0 in y: kappa y² (1 + M + 2y) = (1 + 2y)², y_next one later.
+
+    Cleared of denominators: products are recomputed by a compiler, quotients stored.
+    """
+    M, t, t_next = num_insiders, 1 + 2 * y, 1 + 2 * y_next
+    return ratio * ((t_next + M) * y) ** 2 * (t + M) - t_next * (t * (1 + y_next)) ** 2
 
 
 def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -166,7 +172,8 @@ def log_but_last(x: jax.Array, num_zeros: int) -> jax.Array:
     return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
 
 
-# Value in cache-sized blocks, derivative attached to the finished root
+# The equilibrium and its derivatives, exact and of every order. A large batch is walked in
+# cache-sized blocks, with the derivative in M too; derivatives in the spacing take the plain way.
 
 
 @jax.custom_jvp
@@ -177,34 +184,77 @@ def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
       params: scalars.
       dt: lengths of the auctions, shape (N,).
     """
-    fields, worst, ok = blocks.in_blocks(_two_pass)(params, dt)
-    return fields, Info(ok, worst)
+    solution: tuple[Fields, Info] = blocks.in_blocks(_plain)(params, dt)
+    return solution
 
 
-def _two_pass(params: Market, dt: jax.Array) -> tuple[Fields, jax.Array, jax.Array]:
-    y, residual, step = backward(params.num_insiders, _ratios(dt))
-    ok = accurate(residual, step) & in_domain(params, dt)
-    return poison(forward(params, dt, y), ok, (params, dt)), residual, ok
-
-
-@equilibrium.defjvp
-def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
-    return jax.jvp(_with_derivative, primals, tangents)
-
-
-def _with_derivative(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+def _plain(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     y, residual, step = chain(params.num_insiders, dt)
     ok = accurate(residual, step) & in_domain(params, dt)
     return poison(forward(params, dt, y), ok, (params, dt)), Info(ok, residual)
 
 
+@jax.custom_jvp
+def _with_slope(params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
+    """The fields, their partial derivatives in M, and ``info``."""
+    solution: tuple[Fields, Fields, Info] = blocks.in_blocks(_plain_with_slope)(params, dt)
+    return solution
+
+
+def _plain_with_slope(params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
+    def of_insiders(M: jax.Array) -> tuple[Fields, Info]:
+        return _plain(params._replace(num_insiders=M), dt)
+
+    M = params.num_insiders
+    fields, slopes, info = jax.jvp(of_insiders, (M,), (jnp.ones_like(M),), has_aux=True)
+    return fields, slopes, info
+
+
+@_with_slope.defjvp
+def _with_slope_jvp(primals: Any, tangents: Any) -> Any:
+    return jax.jvp(_plain_with_slope, primals, tangents)
+
+
+# Powers of (sigma_v, sigma_u) in lambda, beta, alpha, delta, Sigma; then in the order of the logs
+POWERS = ((1, -1), (-1, 1), (-1, 1), (1, 1), (2, 0))
+LOG_POWERS = (POWERS[0], POWERS[1], POWERS[4], POWERS[2], POWERS[3])
+
+
+@functools.partial(equilibrium.defjvp, symbolic_zeros=True)
+def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
+    """By scale in sigma_v and sigma_u, by one column in M: nothing is stored for reverse mode."""
+    (params, dt), (moves, dt_dot) = primals, tangents
+    if not isinstance(dt_dot, SymbolicZero):
+        moves = jax.tree.map(_instantiated, moves, params)
+        return jax.jvp(_plain, primals, (moves, dt_dot))
+    fields, slopes, info = _with_slope(params, dt)
+    v, u, M, p = (_instantiated(move, at) for move, at in zip(moves, params, strict=True))
+    v, u = v / params.sigma_v, u / params.sigma_u
+    one = poisoned_one(info.converged, (params, dt))
+
+    def moved(slope: jax.Array, level: jax.Array | float, powers: tuple[int, int]) -> jax.Array:
+        return one * (slope * M + level * (powers[0] * v + powers[1] * u) + 0 * p)
+
+    scales = (*fields[:5], *(1.0 for _ in fields[5:]))
+    powers = (*POWERS, *LOG_POWERS)
+    fields_dot = tuple(map(moved, slopes, scales, powers))
+    return (fields, info), (fields_dot, _no_move(info))
+
+
+def _instantiated(move: Any, at: jax.Array) -> jax.Array:
+    return jnp.zeros_like(at) if isinstance(move, SymbolicZero) else move
+
+
+def _no_move(info: Info) -> Info:
+    converged = np.zeros(jnp.shape(info.converged), jax.dtypes.float0)
+    return Info(converged, jnp.zeros_like(info.residual))  # type: ignore[arg-type]
+
+
 def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """:func:`backward` with the derivative of y in M and dt: a bidiagonal tangent system."""
-    frozen = lax.stop_gradient((num_insiders, _ratios(dt)))
-    y, residual, step = blocks.in_blocks(backward)(*frozen)
-    y = implicit.attach(
-        _backward_residual, y, (num_insiders, dt), tangent_solve=implicit.upper_bidiagonal
-    )
+    y, residual, step = backward(*lax.stop_gradient((num_insiders, _ratios(dt))))
+    theta = (num_insiders, dt)
+    y = implicit.attach(_backward_residual, y, theta, tangent_solve=implicit.upper_bidiagonal)
     return y, residual, step
 
 

@@ -61,7 +61,8 @@ def main(output: Path) -> None:
         np.stack([getattr(solution, name), np.append(getattr(continuous, name), np.nan)])
         for name in FIELDS
     ]
-    note = rf"Kyle (1985): $\sigma_v$ = {params.sigma_v:g}, $\sigma_u$ = {params.sigma_u:g}, one insider"
+    deviations = rf"$\sigma_v$ = {params.sigma_v:g}, $\sigma_u$ = {params.sigma_u:g}"
+    note = f"Kyle (1985): {deviations}, one insider"
     figure = insiders.paths(
         time,
         *pairs,

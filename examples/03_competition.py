@@ -94,7 +94,7 @@ def by_insiders(output: Path) -> None:
         three.beta,
         three.Sigma,
         name="number of insiders $M$",
-        title="Each further insider adds less: three auctions",
+        title="Impact of the first auction peaks near two insiders, of later ones it only falls",
         note=f"{NOTE}, 3 auctions",
     )
     figure.savefig(output / "03_against_insiders.png", dpi=150)

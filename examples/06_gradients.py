@@ -1,7 +1,7 @@
 """What would one more insider, or another timetable of auctions, change?
 
-Gradients of an equilibrium answer both: the derivative of lambda_1 in the (real) number of insiders,
-and the timetable of four auctions that costs noise traders least, found by descent.
+Gradients of an equilibrium answer both: the derivative of lambda_1 in the (real) number of
+insiders, and the timetable of four auctions that costs noise traders least, found by descent.
 
     python examples/06_gradients.py [OUTPUT_FOLDER]
 """

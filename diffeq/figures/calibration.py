@@ -42,8 +42,8 @@ def fit(
 ) -> "Figure":
     """A fitted path through observations with error bars, and the residuals below.
 
-    The test of a calibration as Foster & Viswanathan (1993) and later empirical work draw intraday
-    estimates: the path of the model against the estimates and their sampling error.
+    The observed lambda_n (or Sigma_n) of a market against the path of Kyle (1985) or Holden &
+    Subrahmanyam (1992) that calibration chose, each deviation judged by its sampling error.
 
     Args:
       observed: shape (n,), in ``unit``.
@@ -69,19 +69,24 @@ def fit(
     upper.plot(at, model, color=VERMILION, linewidth=1.8, label=names[1], zorder=4)
     upper.legend(frameon=False, fontsize=9)
     name_panel(upper, quantity[0].upper() + quantity[1:], x="", y=unit)
-    residual = seen - model if errors is None else (seen - model) / errors
-    reach = 1.2 * float(np.nanmax(np.abs(residual), initial=1e-30))
-    if errors is not None:
-        lower.axhspan(-2, 2, color=PALE, alpha=0.6, linewidth=0)
-        reach = max(reach, 2.8)
-    lower.set_ylim(-reach, reach)
-    lower.axhline(0, color=VERMILION, linewidth=1.8)
-    lower.vlines(at, 0, residual, color=BLUE, linewidth=1)
-    lower.plot(at, residual, "o", color=BLUE, markersize=4)
-    in_unit = "same unit" if errors is None else "standard errors"
-    difference = f"{names[0][0].upper()}{names[0][1:]} − {names[1]}"
-    name_panel(lower, difference, x=x_label, y=in_unit)
+    difference = seen - model if errors is None else (seen - model) / errors
+    _residuals(lower, at, difference, in_errors=errors is not None)
+    names_apart = f"{names[0][0].upper()}{names[0][1:]} − {names[1]}"
+    residual_unit = "same unit" if errors is None else "standard errors"
+    name_panel(lower, names_apart, x=x_label, y=residual_unit)
     return figure
+
+
+def _residuals(panel: "Axes", x: Floats, residual: Floats, *, in_errors: bool) -> None:
+    """Residuals as stems about zero; in standard errors, with the band of two shaded."""
+    reach = 1.2 * float(np.nanmax(np.abs(residual), initial=1e-30))
+    if in_errors:
+        panel.axhspan(-2, 2, color=PALE, alpha=0.6, linewidth=0)
+        reach = max(reach, 2.8)
+    panel.set_ylim(-reach, reach)
+    panel.axhline(0, color=VERMILION, linewidth=1.8)
+    panel.vlines(x, 0, residual, color=BLUE, linewidth=1)
+    panel.plot(x, residual, "o", color=BLUE, markersize=4)
 
 
 def tape_fit(
@@ -126,6 +131,7 @@ def tape_fit(
     low, high = right.get_ylim()
     right.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
     right.xaxis.set_major_formatter(_clock)
+    right.yaxis.set_major_formatter("{x:.3g}")
     name_panel(right, r"Price impact $\lambda$ by time of day", x="time of day", y=IMPACT_UNIT)
     return figure
 
@@ -150,12 +156,21 @@ def _regression(panel: "Axes", flow: Floats, change: Floats, slope: float, start
     panel.plot(ends, start + slope * ends, color=VERMILION, linewidth=1.8, label=line)
     panel.legend(frameon=False, fontsize=9, loc="upper left")
     # a few extreme intervals would squeeze all others into a dot: leave them out, and say so
-    width, height = (1.05 * np.quantile(np.abs(z), 0.998) for z in (flow, change))
-    outside = int(np.sum((np.abs(flow) > width) | (np.abs(change) > height)))
-    if width > 0 and height > 0:
-        panel.set(xlim=(-width, width), ylim=(-height, 1.25 * height))
+    (left, right), (bottom, top) = _bulk(flow), _bulk(change)
+    outside = int(np.sum((flow < left) | (flow > right) | (change < bottom) | (change > top)))
+    panel.set_xlim(left, right)
+    panel.set_ylim(bottom, top + 0.25 * (top - bottom))  # room for the legend
+    panel.locator_params(axis="x", nbins=6)
+    panel.xaxis.set_major_formatter("{x:,.6g}")
     heading = f"{flow.size:,} intervals" + (f", {outside:,} beyond the frame" if outside else "")
     name_panel(panel, heading, x="signed order flow (asset units)", y="mid change (price units)")
+
+
+def _bulk(values: Floats) -> tuple[float, float]:
+    """The range of all but the outermost 0.1 % on either side, a little wider."""
+    low, high = np.quantile(values, (0.001, 0.999))
+    width = high - low if high > low else 1.0
+    return float(low - 0.05 * width), float(high + 0.05 * width)
 
 
 def _estimates(panel: "Axes", x: Floats, y: Floats, errors: Floats | None, label: str) -> None:

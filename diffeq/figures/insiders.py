@@ -28,6 +28,7 @@ from diffeq.figures import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # the three objects of an equilibrium: name, symbol, unit
@@ -56,11 +57,13 @@ def lambda_surface(
     Args:
       sigma_v: prior standard deviation of the value, price units, shape (a,).
       sigma_u: standard deviation of noise orders, asset units, shape (b,).
-      lambda_: price units per unit of order flow, > 0, shape (a, b).
+      lambda_: price units per unit of order flow, > 0 or NaN, shape (a, b).
       mark: (sigma_v, sigma_u, text) of a point to name.
     """
     y, x = array("sigma_v", sigma_v, (-1,)), array("sigma_u", sigma_u, (-1,))
-    z = array("lambda_", lambda_, (y.size, x.size))
+    z = np.ma.masked_invalid(array("lambda_", lambda_, (y.size, x.size)))
+    if not z.min() > 0:
+        raise ValueError(f"lambda_: expected positive values, got a minimum of {z.min()}")
     figure, (panel,) = canvas(1, 1, size=(7.2, 5.2), title=title, note=note)
     name_panel(
         panel,
@@ -68,17 +71,7 @@ def lambda_surface(
         x=r"noise trading $\sigma_u$ (asset units per day)",
         y=r"uncertainty $\sigma_v$ (price units)",
     )
-    from matplotlib import colormaps
-    from matplotlib.colors import LogNorm
-
-    low, high = float(z.min()), float(z.max())
-    levels = _round_levels(low, high)
-    shades = colormaps["Blues"](np.linspace(0.05, 0.6, levels.size + 1))
-    panel.contourf(x, y, z, levels=[low, *levels, high], colors=shades, norm=LogNorm(low, high))
-    lines = panel.contour(x, y, z, levels=levels, colors=INK, linewidths=0.8)
-    # each label two thirds along its line, where the lines of a fan are well apart
-    places = [part[len(part) * 2 // 3] for parts in lines.allsegs for part in parts if len(part)]
-    panel.clabel(lines, fmt="%g", fontsize=9, manual=[(float(u), float(v)) for u, v in places])
+    _contours(panel, x, y, z)
     panel.grid(False)
     panel.margins(0)
     if mark is not None:
@@ -95,6 +88,29 @@ def lambda_surface(
             color=VERMILION,
         )
     return figure
+
+
+def _contours(panel: "Axes", x: Floats, y: Floats, z: Floats) -> None:
+    """Filled contours of z at round levels, and each level line with its value."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LogNorm
+
+    # a hair wider, so that a constant surface has an inside
+    low, high = float(z.min()) / 1.001, float(z.max()) * 1.001
+    levels = _round_levels(low, high)
+    shades = colormaps["Blues"](np.linspace(0.05, 0.6, levels.size + 1))
+    panel.contourf(x, y, z, levels=[low, *levels, high], colors=shades, norm=LogNorm(low, high))
+    if levels.size:
+        lines = panel.contour(x, y, z, levels=levels, colors=INK, linewidths=0.8)
+        parts = [part for level in lines.allsegs for part in level if len(part)]
+        panel.clabel(lines, fmt="%g", fontsize=9, manual=[_label_place(part) for part in parts])
+
+
+def _label_place(line: Floats) -> tuple[float, float]:
+    """The point two thirds along a level line, where those of a fan are well apart."""
+    at = 2 / 3 * (len(line) - 1)
+    x, y = (float(np.interp(at, np.arange(len(line)), side)) for side in line.T)
+    return x, y
 
 
 def _round_levels(low: float, high: float) -> Floats:
@@ -219,8 +235,8 @@ def terminal_values(
 ) -> "Figure":
     """λ_N, β_N, Σ_N against the number of auctions N, one line for each number of insiders M.
 
-    The last column of the tables of Holden & Subrahmanyam (1992), section III: with two insiders or
-    more the error variance falls geometrically in N.
+    The competition of Holden & Subrahmanyam (1992): with two insiders or more the error variance
+    falls geometrically in N, with Kyle's single one like 1/N.
 
     Args:
       num_insiders: values of M, shape (m,).

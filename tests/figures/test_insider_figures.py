@@ -147,6 +147,11 @@ def test_a_constant_surface_is_drawn_without_levels() -> None:
     figure.draw_without_rendering()
 
 
+def test_a_surface_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match="lambda_: expected positive values"):
+        insiders.lambda_surface([1.0, 2], [1.0, 2], np.zeros((2, 2)))
+
+
 def test_fit_shows_bars_of_two_errors_and_residuals_in_errors() -> None:
     upper, lower = FIGURES["fit"]().axes
     bars = upper.containers[0].lines[2][0].get_segments()
@@ -177,7 +182,7 @@ def test_tape_fit_draws_the_regression_and_says_what_it_leaves_out() -> None:
     left, right = figure.axes
     np.testing.assert_allclose(left.lines[-1].get_ydata(), [-0.4, 0.6])
     assert "2,001 intervals, 1 beyond the frame" == left.get_title(loc="left")
-    assert left.get_ylim()[1] < 10
+    assert left.get_ylim()[1] < 10 and left.get_xlim()[1] < 1.2
     assert [right.xaxis.get_major_formatter()(h) for h in (9.75, 9.9999)] == ["09:45", "10:00"]
 
 

@@ -1,0 +1,126 @@
+"""The implicit derivative on a finished root: trees, structured systems, every mode."""
+
+import helpers
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from solvers import implicit
+
+pytestmark = pytest.mark.float64
+
+
+def chain_residual(x: jax.Array, theta: dict[str, jax.Array]) -> jax.Array:
+    """Row n: x_n³ + x_n = a_n x_{n+1} + b, a backward recursion."""
+    following = jnp.append(x[1:], 0.0)
+    return x**3 + x - theta["a"] * following - theta["b"]
+
+
+def chain_root(theta: dict[str, jax.Array]) -> jax.Array:
+    """By Newton steps on each row, from the last up; plain JAX, differentiable by itself."""
+
+    def row(x_next: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+        rhs = a * x_next + theta["b"]
+        x = jnp.ones_like(rhs)
+        for _ in range(12):
+            x = x - (x**3 + x - rhs) / (3 * x**2 + 1)
+        return x, x
+
+    return jax.lax.scan(row, jnp.zeros(()), theta["a"], reverse=True)[1]
+
+
+def attached(tangent_solve):  # noqa: ANN001, ANN202
+    def root(theta: dict[str, jax.Array]) -> jax.Array:
+        x = jax.lax.stop_gradient(chain_root(theta))
+        return implicit.attach(chain_residual, x, theta, tangent_solve=tangent_solve)
+
+    return root
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+@pytest.mark.parametrize("solve", [None, implicit.upper_bidiagonal], ids=["dense", "bidiagonal"])
+def test_slope_of_a_chain_is_that_of_its_recursion(size: int, solve) -> None:  # noqa: ANN001
+    """Odd and even lengths: the tangent system solved densely or by back substitution."""
+    theta = {"a": jnp.linspace(0.4, 1.1, size), "b": jnp.asarray(0.8)}
+    for derivative in (jax.jacfwd, jax.jacrev):
+        got = jax.jit(derivative(attached(solve)))(theta)
+        expected = jax.jacfwd(chain_root)(theta)
+        for name in theta:
+            helpers.assert_close_by_norm(got[name], expected[name], 1e-13, name)
+
+
+def test_hessian_of_a_chain_batched() -> None:
+    """Second derivatives by the bidiagonal solve under jit and vmap, in mixed modes."""
+    size = 4
+    batch = {"a": jnp.linspace(0.4, 1.1, 2 * size).reshape(2, size), "b": jnp.asarray([0.8, 1.5])}
+    expected = jax.vmap(jax.hessian(chain_root))(batch)
+    ours = attached(implicit.upper_bidiagonal)
+    for hessian in (jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
+        got = jax.jit(jax.vmap(hessian(ours)))(batch)
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+            helpers.assert_close_by_norm(a, b, 1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 9])
+def test_upper_bidiagonal_is_the_dense_solution(size: int) -> None:
+    """Any two diagonals, against numpy; and linear in the right-hand side, so transposable."""
+    rng = np.random.default_rng(size)
+    matrix = np.diag(rng.uniform(1, 2, size)) + np.diag(rng.normal(size=size - 1), 1)
+    b = rng.normal(size=size)
+    apply = lambda x: jnp.asarray(matrix) @ x  # noqa: E731
+    x = implicit.upper_bidiagonal(apply, jnp.asarray(b))
+    helpers.assert_close_by_norm(x, np.linalg.solve(matrix, b), 1e-13)
+    helpers.assert_close_by_norm(implicit.dense(apply, jnp.asarray(b)), x, 1e-13)
+    back = jax.linear_transpose(lambda b: implicit.upper_bidiagonal(apply, b), jnp.asarray(b))
+    helpers.assert_close_by_norm(back(jnp.asarray(b))[0], np.linalg.solve(matrix.T, b), 1e-13)
+
+
+def test_roots_and_parameters_may_be_trees() -> None:
+    """A root of named parts and parameters of named parts, against the closed form."""
+
+    def residual(x, p):  # noqa: ANN001, ANN202
+        return {
+            "u": x["u"] * p["s"] - p["t"],  # u = t/s, a vector
+            "w": x["w"] ** 2 - x["u"].sum(),  # w = sqrt(sum u), a scalar
+        }
+
+    def closed(p):  # noqa: ANN001, ANN202
+        u = p["t"] / p["s"]
+        return {"u": u, "w": jnp.sqrt(u.sum())}
+
+    def ours(p):  # noqa: ANN001, ANN202
+        return implicit.attach(residual, closed(jax.lax.stop_gradient(p)), p)
+
+    p = {"s": jnp.asarray([1.0, 2.0, 4.0]), "t": jnp.asarray([3.0, 1.0, 2.0])}
+    for derivative in (jax.jacfwd, jax.jacrev):
+        for a, b in zip(
+            jax.tree.leaves(derivative(ours)(p)),
+            jax.tree.leaves(jax.jacfwd(closed)(p)),
+            strict=True,
+        ):
+            helpers.assert_close_by_norm(a, b, 1e-14)
+
+
+def test_closed_over_values_have_a_derivative_too() -> None:
+    """What the residual closes over counts as a parameter, as documented."""
+
+    def root(a: jax.Array) -> jax.Array:
+        return implicit.attach(lambda x, _: x * x - a, jax.lax.stop_gradient(jnp.sqrt(a)), ())
+
+    assert abs(float(jax.grad(root)(9.0)) - 1 / 6) < 1e-15
+
+
+def test_the_iteration_carries_no_derivative() -> None:
+    """A root found by a loop that does depend on the parameter: only the implicit slope counts."""
+
+    def root(a: jax.Array) -> jax.Array:
+        return implicit.attach(lambda x, a: x * x - a, 3.0 + 100 * (a - 9.0), a)
+
+    assert abs(float(jax.grad(root)(9.0)) - 1 / 6) < 1e-15
+
+
+def test_a_singular_jacobian_gives_no_finite_slope() -> None:
+    """A double root has no derivative: inf or NaN, never a number that looks right."""
+    slope = jax.grad(lambda a: implicit.attach(lambda x, a: (x - a) ** 2, 1.0, a))(1.0)
+    assert not np.isfinite(slope)
