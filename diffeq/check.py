@@ -40,7 +40,7 @@ def poison(solution: Tree, ok: jax.Array, params: Any) -> Tree:
 
 
 def poisoned_one(ok: jax.Array, params: Any) -> jax.Array:
-    """1 where ``ok``, else NaN in value and every derivative: a factor for a model's own tangents."""
+    """1 where ``ok``, else NaN in value and every derivative: a factor for a model's tangents."""
     return _nan_unless(ok, params, jnp.exp, jax.tree.leaves(params)[0])
 
 

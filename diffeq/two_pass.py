@@ -235,7 +235,7 @@ def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
     def moved(slope: jax.Array, level: jax.Array | float, powers: tuple[int, int]) -> jax.Array:
         return one * (slope * M + level * (powers[0] * v + powers[1] * u) + 0 * p)
 
-    scales = (*fields[:5], *(1.0 for _ in fields[5:]))
+    scales: tuple[jax.Array | float, ...] = (*fields[:5], *(1.0 for _ in fields[5:]))
     powers = (*POWERS, *LOG_POWERS)
     fields_dot = tuple(map(moved, slopes, scales, powers))
     return (fields, info), (fields_dot, _no_move(info))

@@ -1,4 +1,4 @@
-"""Test settings: float64 unless DIFFEQ_TEST_X64=0, strict rank promotion, where the real data lies."""
+"""Test settings: float64 unless DIFFEQ_TEST_X64=0, strict rank promotion, the real data's place."""
 
 import os
 from pathlib import Path

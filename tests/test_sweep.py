@@ -1,4 +1,4 @@
-"""Sweeps: every point equals its own solve, whatever the blocks, and failures stay in their lane."""
+"""Sweeps: every point equals its own solve, whatever the blocks; failures stay in their lane."""
 
 import sys
 

@@ -8,7 +8,7 @@ What each kind of data can identify (for N ≥ 2 auctions):
 * flows and price changes: everything, sharply once num_insiders is given.
 
 The result says so itself (``fit.identification``): a parameter that the data leave free has the
-standard error NaN, and the combination that they fix is named, instead of an arbitrary point passing
+standard error NaN, and the combination that they fix is named, so that no arbitrary point passes
 for an estimate. Kyle (1985) is ``num_insiders=1.0``.
 """
 
