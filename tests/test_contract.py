@@ -32,16 +32,9 @@ class Compiled:
     """The jitted, vmapped functions of an entry, compiled once for a batch of LANES lanes."""
 
     def __init__(self, entry: Entry) -> None:
-        def jvp(theta: jax.Array, tangent: jax.Array) -> jax.Array:
-            return jax.jvp(entry.outputs, (theta,), (tangent,))[1]
-
-        def vjp(theta: jax.Array, cotangent: jax.Array) -> jax.Array:
-            return jax.vjp(entry.outputs, theta)[1](cotangent)[0]
-
         def lane(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
             return entry.outputs(theta), jax.jacrev(entry.outputs)(theta)
 
-        self.jvp, self.vjp = jvp, vjp
         self.solve = jax.jit(jax.vmap(lambda theta: entry.solve(*theta)))
         self.value_and_slopes = jax.jit(jax.vmap(lane))
         self.curvature = jax.jit(jax.vmap(jax.jacfwd(jax.jacrev(entry.outputs))))
@@ -71,34 +64,39 @@ def test_value_is_the_same_in_every_mode(entry: Entry, compiled: Compiled) -> No
     assert np.isfinite(eager).any()
     helpers.assert_close(jax.jit(entry.outputs)(theta[0]), eager[0], tolerance(), "jit")
     helpers.assert_close(jax.vmap(entry.outputs)(theta), eager, tolerance(), "vmap")
-    both = compiled.value_and_slopes(theta)[0]
+    both, _ = compiled.value_and_slopes(theta)
     helpers.assert_close(both, eager, tolerance(), "jit of vmap")
     assert bool(compiled.solve(theta).info.converged.all())
 
 
 def test_derivatives_are_the_same_in_every_mode(entry: Entry, compiled: Compiled) -> None:
     """{eager, jit, vmap, both} × {jvp, vjp} are one derivative, and forward is reverse."""
-    theta = compiled.good[:2]
+
+    def both(theta: jax.Array, tangent: jax.Array, cotangent: jax.Array) -> list[jax.Array]:
+        forward = jax.jvp(entry.outputs, (theta,), (tangent,))[1]
+        return [forward, jax.vjp(entry.outputs, theta)[1](cotangent)[0]]
+
+    theta = compiled.good
     rng = np.random.default_rng(1)
-    tangent = jnp.asarray(rng.normal(size=theta.shape) * theta)
-    size = entry.outputs(theta[0]).size
-    cotangent = jnp.asarray(rng.normal(size=(theta.shape[0], size)))
-    allowed = tolerance()
+    tangent = jnp.asarray(rng.normal(size=theta.shape) * np.asarray(theta), float)
+    size = compiled.value_and_slopes(theta)[1].shape[1]
+    cotangent = jnp.asarray(rng.normal(size=(LANES, size)), float)
+    args = (theta, tangent, cotangent)
 
-    forward = jax.jit(jax.vmap(compiled.jvp))(theta, tangent)
-    helpers.assert_close_by_norm(compiled.jvp(theta[0], tangent[0]), forward[0], allowed)
-    helpers.assert_close_by_norm(jax.jit(compiled.jvp)(theta[1], tangent[1]), forward[1], allowed)
-    helpers.assert_close_by_norm(jax.vmap(compiled.jvp)(theta, tangent), forward, allowed)
+    batch = jax.jit(jax.vmap(both))(*args)
+    one = [a[1] for a in args]
+    for got, expected in (
+        (both(*one), [x[1] for x in batch]),
+        (jax.jit(both)(*one), [x[1] for x in batch]),
+        (jax.vmap(both)(*args), batch),
+    ):
+        for a, b in zip(got, expected, strict=True):
+            helpers.assert_close_by_norm(a, b, tolerance())
 
-    reverse = jax.jit(jax.vmap(compiled.vjp))(theta, cotangent)
-    helpers.assert_close_by_norm(compiled.vjp(theta[0], cotangent[0]), reverse[0], allowed)
-    helpers.assert_close_by_norm(jax.jit(compiled.vjp)(theta[1], cotangent[1]), reverse[1], allowed)
-    helpers.assert_close_by_norm(jax.vmap(compiled.vjp)(theta, cotangent), reverse, allowed)
-
-    one = np.sum(np.asarray(forward) * np.asarray(cotangent), axis=1)
-    other = np.sum(np.asarray(tangent) * np.asarray(reverse), axis=1)
-    size = np.sum(np.abs(np.asarray(forward) * np.asarray(cotangent)), axis=1)
-    assert np.all(np.abs(one - other) <= allowed * size)
+    forward, reverse = (np.asarray(x, np.float64) for x in batch)
+    along, against = np.asarray(tangent, np.float64), np.asarray(cotangent, np.float64)
+    gap = np.sum(forward * against, axis=1) - np.sum(along * reverse, axis=1)
+    assert np.all(np.abs(gap) <= tolerance() * np.sum(np.abs(forward * against), axis=1))
 
 
 @pytest.mark.float64

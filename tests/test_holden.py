@@ -44,7 +44,7 @@ def at(tree: Any, lane: int) -> Any:
 @float64
 @pytest.mark.parametrize("num_auctions", [1, 2, 3, 10, 50, 200])
 def test_published_conditions_hold(num_auctions: int) -> None:
-    """Each condition and the zero sum, evaluated in 60 digits outside the library; and inside it."""
+    """Each condition and the zero sum, in 60 digits outside the library; and inside."""
     cases = [(M, dt) for M in INSIDERS for dt in helpers.spacings(num_auctions).values()]
     theta = jnp.asarray([(SIGMA_V, SIGMA_U, M) for M, _ in cases])
     dts = jnp.asarray(np.stack([dt for _, dt in cases]))
@@ -131,6 +131,7 @@ def test_residual_sees_each_wrong_field() -> None:
     """A part in a million in any field shows in the condition that holds it; else it is blind."""
     params = Params(SIGMA_V, SIGMA_U, 3.0)
     good = holden.solve(params, num_auctions=4)
+    evaluate = jax.jit(lambda s: holden.residual(s, params))
     shows = {
         "log_lambda": "pricing",
         "log_beta": "first_order",
@@ -140,33 +141,31 @@ def test_residual_sees_each_wrong_field() -> None:
     }
     for field, condition in shows.items():
         wrong = good._replace(**{field: getattr(good, field) + jnp.asarray([0, 1e-6, 0, 0])})
-        r = holden.residual(wrong, params)
+        r = evaluate(wrong)
         assert float(jnp.max(getattr(r, condition))) > 1e-8, field
     # the beta without its 1/sqrt(M) that circulates
     wrong = good._replace(log_beta=good.log_beta + 0.5 * np.log(3.0))
-    assert float(jnp.max(holden.residual(wrong, params).pricing)) > 0.1
+    assert float(jnp.max(evaluate(wrong).pricing)) > 0.1
     # a solution of the other equations that violates the second-order condition
     wrong = good._replace(log_alpha=good.log_alpha + 3.0)
-    assert float(jnp.max(holden.residual(wrong, params).second_order)) > 1
+    assert float(jnp.max(evaluate(wrong).second_order)) > 1
 
 
 # Beyond the floating range
 
 
 @float64
-@pytest.mark.parametrize("M", [1.0, 15.0])
-def test_logs_of_ten_thousand_auctions(M: float) -> None:
+def test_logs_of_ten_thousand_auctions() -> None:
     """Logs where levels underflow to zero, against the oracle in 40 digits."""
-    N = 10_000
+    N, M = 10_000, 15.0
     s = holden.solve(Params(SIGMA_V, SIGMA_U, M), num_auctions=N)
     assert bool(s.info.converged)
     exact = helpers.oracle(SIGMA_V, SIGMA_U, M, np.full(N, 1 / N), digits=40)
     for name in NAMES:
         logs = np.asarray(getattr(s, f"log_{name.strip('_')}"))
         np.testing.assert_allclose(logs, exact.log(name), rtol=1e-13, atol=1e-11, err_msg=name)
-    if M == 15:
-        assert float(s.Sigma[-1]) == 0
-        assert float(s.log_Sigma[-1]) < -2e4
+    assert float(s.Sigma[-1]) == 0
+    assert float(s.log_Sigma[-1]) < -2e4
 
 
 def test_logs_in_single_precision() -> None:
@@ -209,9 +208,9 @@ def test_logs_keep_their_derivatives_where_levels_overflow(mode: Any) -> None:
 
 
 @float64
-@pytest.mark.parametrize("M", [0.3, 1.0, 1.2])
-def test_many_auctions_tend_to_the_limit(M: float) -> None:
-    """N → ∞ at fixed t: Sigma and lambda converge to the power laws, the faster the more auctions."""
+@pytest.mark.parametrize(("M", "allowed"), [(0.3, 1e-3), (1.0, 1e-2), (1.2, 0.2)])
+def test_many_auctions_tend_to_the_limit(M: float, allowed: float) -> None:
+    """N → ∞ at fixed t: Sigma and lambda tend to the power laws at nearly the rate 1/N."""
     params = Params(SIGMA_V, SIGMA_U, M)
     g = M / (4 - 3 * M)
     errors = []
@@ -229,8 +228,8 @@ def test_many_auctions_tend_to_the_limit(M: float) -> None:
         errors.append(
             max(helpers.apart(s.Sigma[at_t], Sigma), helpers.apart(s.lambda_[at_t], lambda_))
         )
-    assert errors[1] < 0.02
-    assert errors[1] < errors[0] * 0.7
+    assert errors[1] < allowed
+    assert errors[1] < errors[0] / 2.5
 
 
 def test_enough_insiders_reveal_everything_at_once() -> None:
@@ -316,8 +315,12 @@ def outputs(x: jax.Array) -> jax.Array:
 
 
 def free_outputs(x: jax.Array) -> jax.Array:
-    """The same of any positive lengths: divided by their sum, so that the sum stays one."""
+    """The same of any positive lengths, divided by their sum."""
     return outputs(x.at[3:].divide(jnp.sum(x[3:])))
+
+
+jacobians = jax.jit(lambda x: (jax.jacfwd(outputs)(x), jax.jacrev(outputs)(x)))
+jitted_free_outputs = jax.jit(free_outputs)
 
 
 def oracle_outputs(x: list[Any], digits: int = 60) -> list[Any]:
@@ -334,19 +337,19 @@ POINTS = ([2.5, 5.0, 2.0, *SPEC], [1.0, 0.3, 0.7, 0.6, 0.3, 0.1])
 @pytest.mark.parametrize("point", POINTS, ids=["two insiders", "fewer than one"])
 def test_gradients_three_ways(point: list[float]) -> None:
     """Forward = reverse to 1e-12; = finite differences; = the oracle's derivative in 60 digits."""
-    forward, reverse = helpers.forward_and_reverse(free_outputs, point)
+    forward, reverse = (np.asarray(j) for j in jacobians(jnp.asarray(point)))
     helpers.assert_close_by_norm(forward, reverse, 1e-13)
-    unconstrained, back = helpers.forward_and_reverse(outputs, point)
-    helpers.assert_close_by_norm(unconstrained, back, 1e-13)
-    jitted = jax.jit(free_outputs)
-    numeric = helpers.differences(lambda x: jitted(jnp.asarray(x)), point)
-    helpers.assert_close_by_norm(forward, numeric, 1e-8)
+    # of any positive lengths divided by their sum, so that the sum stays one
+    free = forward.copy()
+    free[:, 3:] -= (forward[:, 3:] @ point[3:])[:, None]
+    numeric = helpers.differences(lambda x: jitted_free_outputs(jnp.asarray(x)), point)
+    helpers.assert_close_by_norm(free, numeric, 1e-8)
     with mp.workdps(60):
         x, h = [mp.mpf(v) for v in point], mp.mpf(10) ** -15
         for i in range(6):
             up, down = (oracle_outputs([*x[:i], x[i] + k * h, *x[i + 1 :]]) for k in (1, -1))
             slope = [float((u - d) / (2 * h)) for u, d in zip(up, down, strict=True)]
-            helpers.assert_close_by_norm(forward[:, i], slope, 1e-12, f"parameter {i}")
+            helpers.assert_close_by_norm(free[:, i], slope, 1e-12, f"parameter {i}")
 
 
 @float64
@@ -379,7 +382,7 @@ def test_hessian_against_the_oracle() -> None:
 def test_unconstrained_partials_of_the_spacing() -> None:
     """Two entries moved oppositely: the difference of partials is the slope along the simplex."""
     x = jnp.asarray(POINTS[0])
-    slopes = jax.jit(jax.jacrev(outputs))(x)
+    slopes, _ = jacobians(x)
     jitted = jax.jit(outputs)
 
     def along(t: np.ndarray) -> Any:
@@ -400,8 +403,9 @@ def test_one_auction_derivatives_in_closed_form() -> None:
     ratio = SIGMA_V / SIGMA_U
     slope = ratio * (1 - M) / (2 * M**0.5 * (M + 1) ** 2)
     curvature = ratio * (3 * M**2 - 6 * M - 1) / (4 * M**1.5 * (M + 1) ** 3)
-    assert abs(float(jax.grad(impact)(M)) / slope - 1) < 1e-13
-    assert abs(float(jax.hessian(impact)(M)) / curvature - 1) < 1e-12
+    first, second = jax.jit(lambda M: (jax.grad(impact)(M), jax.hessian(impact)(M)))(M)
+    assert abs(float(first) / slope - 1) < 1e-13
+    assert abs(float(second) / curvature - 1) < 1e-12
 
 
 # One backward pass for every horizon
@@ -434,7 +438,7 @@ def test_terminal_and_table_are_the_solves(M: float) -> None:
 @float64
 def test_padding_leaks_no_gradient() -> None:
     """The masked sum of a table has the gradient of the solves it holds, not NaN."""
-    size = 4
+    size = 3
 
     def by_table(theta: jax.Array) -> jax.Array:
         table = holden.solve_up_to(Params(*theta), max_auctions=size, tables=True)
@@ -449,7 +453,7 @@ def test_padding_leaks_no_gradient() -> None:
     helpers.assert_close(gradient, jax.jit(jax.grad(by_solves))(theta), 1e-12)
     rows, columns = np.triu_indices(size, 1)
     table = lambda t: holden.solve_up_to(Params(*t), max_auctions=size, tables=True)  # noqa: E731
-    leak = jax.jacrev(lambda t: table(t).Sigma[rows, columns])(theta)
+    leak = jax.jit(jax.jacrev(lambda t: table(t).Sigma[rows, columns]))(theta)
     assert np.all(np.asarray(leak) == 0)
 
 
@@ -469,15 +473,11 @@ def test_grid_is_the_solves() -> None:
     grid = holden.grid(**AXES)
     assert grid.lambda_.shape == grid.info.converged.shape == (3, 3, 2, 4)
     assert bool(grid.info.converged.all())
-    for j, N in enumerate(AXES["num_auctions"]):
-        points = np.stack(
-            np.meshgrid(AXES["sigma_v"], AXES["sigma_u"], AXES["num_insiders"], indexing="ij"), -1
-        )
-        dts = jnp.full((24, int(N)), 1 / N)
-        s, _ = compiled(int(N))(jnp.asarray(points.reshape(24, 3)), dts)
+    for point in np.ndindex(grid.lambda_.shape):
+        M, N, sv, su = (AXES[name][k] for name, k in zip(AXES, point, strict=True))
+        exact = helpers.oracle(sv, su, M, [mp.mpf(1) / int(N)] * int(N), digits=25)
         for name in ("lambda_", "beta", "Sigma"):
-            expected = np.asarray(getattr(s, name))[:, -1].reshape(2, 4, 3).transpose(2, 0, 1)
-            helpers.assert_close(getattr(grid, name)[:, j], expected, 1e-13, name)
+            helpers.assert_close(getattr(grid, name)[point], exact.level(name)[-1], 1e-13, name)
 
 
 def test_bad_points_of_a_grid_are_flagged_one_by_one() -> None:
@@ -511,7 +511,8 @@ def test_grid_slopes_are_the_solves_slopes() -> None:
             s = holden.solve(Params(p[1], p[2], p[0]), num_auctions=N)
             return s.lambda_[-1] * s.Sigma[-1] + s.log_beta[-1]
 
-        return sum(last(N, m, v, u) for N in (1, 3) for m in M for v in sv for u in su)
+        lanes = [jax.vmap(lambda m, N=N: last(N, m, sv[0], su[0]))(M) for N in (1, 3)]
+        return sum(map(jnp.sum, lanes))
 
     axes = (jnp.asarray([0.5, 3.0]), jnp.asarray([1.5]), jnp.asarray([0.4]))
     got = jax.jit(jax.grad(total, (0, 1, 2)))(*axes)

@@ -38,14 +38,17 @@ def attached(tangent_solve):  # noqa: ANN001, ANN202
     return root
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 6])
+slopes_of_the_recursion = jax.jit(jax.jacfwd(chain_root))
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
 @pytest.mark.parametrize("solve", [None, implicit.upper_bidiagonal], ids=["dense", "bidiagonal"])
 def test_slope_of_a_chain_is_that_of_its_recursion(size: int, solve) -> None:  # noqa: ANN001
     """Odd and even lengths: the tangent system solved densely or by back substitution."""
     theta = {"a": jnp.linspace(0.4, 1.1, size), "b": jnp.asarray(0.8)}
     for derivative in (jax.jacfwd, jax.jacrev):
         got = jax.jit(derivative(attached(solve)))(theta)
-        expected = jax.jacfwd(chain_root)(theta)
+        expected = slopes_of_the_recursion(theta)
         for name in theta:
             helpers.assert_close_by_norm(got[name], expected[name], 1e-13, name)
 
@@ -54,7 +57,7 @@ def test_hessian_of_a_chain_batched() -> None:
     """Second derivatives by the bidiagonal solve under jit and vmap, in mixed modes."""
     size = 4
     batch = {"a": jnp.linspace(0.4, 1.1, 2 * size).reshape(2, size), "b": jnp.asarray([0.8, 1.5])}
-    expected = jax.vmap(jax.hessian(chain_root))(batch)
+    expected = jax.jit(jax.vmap(jax.hessian(chain_root)))(batch)
     ours = attached(implicit.upper_bidiagonal)
     for hessian in (jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
         got = jax.jit(jax.vmap(hessian(ours)))(batch)
@@ -62,7 +65,7 @@ def test_hessian_of_a_chain_batched() -> None:
             helpers.assert_close_by_norm(a, b, 1e-12)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("size", [1, 2, 9])
 def test_upper_bidiagonal_is_the_dense_solution(size: int) -> None:
     """Any two diagonals, against numpy; and linear in the right-hand side, so transposable."""
     rng = np.random.default_rng(size)

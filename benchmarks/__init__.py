@@ -1,0 +1,1 @@
+"""Speed claims, each beside a named rival in the same run: ``python -m benchmarks``."""
