@@ -127,49 +127,54 @@ def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.
 
 
 def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
-    """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass."""
-    sigma_v, sigma_u, M, _ = params
-    t = 1 + 2 * y
-    r, q = M / t, y / t
-    shrink = 1 / jnp.sqrt(1 + r)  # standard deviation of v − p_n over that of v − p_{n−1}
-    impact = jnp.sqrt(r) * shrink  # lambda_n sigma_u sqrt(dt_n) over that of v − p_n
-    root_dt = jnp.sqrt(dt)
+    """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
 
-    def filtered(sd: jax.Array, shrink: jax.Array) -> tuple[jax.Array, jax.Array]:
-        sd = sd * shrink
-        return sd, sd
+    Everything is computed inside the two scans, lane by lane in memory order; only copies remain.
+    """
+    sigma_v, sigma_u, M, _ = params
+    log_M, log_su = jnp.log(M), jnp.log(sigma_u)
 
     def rent(value: jax.Array, n: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        earned, shrink = n
-        return (value + earned) * shrink, value
+        """delta_{n−1} from delta_n, in units of sigma_u sd(v − p_n): in range where delta is not."""
+        y, dt = n
+        r, q = M / (1 + 2 * y), y / (1 + 2 * y)
+        return (value + q * jnp.sqrt(r / (1 + r) * dt)) / jnp.sqrt(1 + r), value
 
-    _, sd = lax.scan(filtered, sigma_v, shrink)
-    # delta_n in units of sigma_u sd_n, so that it leaves the range only when the unit does
-    earned = q * impact * root_dt
-    _, rents = lax.scan(rent, jnp.zeros_like(M), (earned, shrink), reverse=True)
+    def auction(
+        before: tuple[jax.Array, jax.Array], n: tuple[Any, ...]
+    ) -> tuple[tuple[jax.Array, jax.Array], Fields]:
+        """All of auction n from sd(v − p_{n−1}) and log Sigma_{n−1}."""
+        (sd, log_Sigma), (y, dt, rent, has_alpha, has_delta) = before, n
+        r, q = M / (1 + 2 * y), y / (1 + 2 * y)
+        share = jnp.sqrt(r / (1 + r))  # lambda_n sigma_u sqrt(dt_n) / sd(v − p_n)
+        sd, log_Sigma = sd / jnp.sqrt(1 + r), log_Sigma - jnp.log1p(r)
+        lambda_ = share * sd / (sigma_u * jnp.sqrt(dt))
+        beta = share * sigma_u / (M * jnp.sqrt(dt) * sd)
+        alpha = jnp.where(has_alpha, q / lambda_, 0.0)
+        delta = sigma_u * sd * rent
+        log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
+        log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
+        log_alpha = _log_if(has_alpha, q) - log_lambda
+        log_delta = _log_if(has_delta, rent) + log_su + log_Sigma / 2
+        levels = lambda_, beta, alpha, delta, sd * sd
+        return (sd, log_Sigma), (*levels, log_lambda, log_beta, log_Sigma, log_alpha, log_delta)
 
-    last = np.arange(dt.shape[0]) == dt.shape[0] - 1
-    lambda_ = impact * sd / (sigma_u * root_dt)
-    beta = impact * sigma_u / (M * root_dt * sd)
-    alpha = jnp.where(last, 0.0, q / lambda_)
-    delta = sigma_u * sd * rents
-
-    log_r = jnp.log(M) - jnp.log1p(2 * y)
-    log_Sigma = 2 * jnp.log(sigma_v) - jnp.cumsum(jnp.log1p(r))
-    log_lambda, log_beta, _ = _logs(log_r, log_Sigma, jnp.log(dt), sigma_u, M)
-    log_alpha = log_but_last(q, 1) - log_lambda
-    # alpha_N = 0, so that delta is zero at N − 1 too
-    log_delta = log_but_last(rents, 2) + jnp.log(sigma_u) + log_Sigma / 2
-    return (
-        *(lambda_, beta, alpha, delta, sd * sd),
-        *(log_lambda, log_beta, log_Sigma, log_alpha, log_delta),
+    left = np.arange(dt.shape[0])[::-1]  # auctions after n: alpha_N = 0, so delta_{N−1} = 0 too
+    _, rents = lax.scan(rent, jnp.zeros_like(M), (y, dt), reverse=True)
+    _, fields = lax.scan(
+        auction, (sigma_v, 2 * jnp.log(sigma_v)), (y, dt, rents, left > 0, left > 1)
     )
+    return fields
+
+
+def _log_if(positive: Any, x: jax.Array) -> jax.Array:
+    """Log of x where ``positive``; else −inf, with a derivative of zero."""
+    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
 
 
 def log_but_last(x: jax.Array, num_zeros: int) -> jax.Array:
-    """Log of x; −inf, with a derivative of zero, in its last ``num_zeros`` entries, which are 0."""
-    positive = np.arange(x.shape[0]) < x.shape[0] - num_zeros
-    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
+    """Log of x, whose last ``num_zeros`` entries are 0 (of alpha one, of delta two)."""
+    return _log_if(np.arange(x.shape[0]) < x.shape[0] - num_zeros, x)
 
 
 # The equilibrium and its derivatives, exact and of every order. A large batch is walked in
@@ -286,8 +291,8 @@ def terminal(
     y, residual, step = _by_distance(num_insiders, max_auctions)
     log_Sigma = 2 * jnp.log(sigma_v) - jnp.cumsum(jnp.log1p(num_insiders / (1 + 2 * y)))
     log_dt = -np.log(np.arange(1, max_auctions + 1)).astype(y.dtype)
-    log_r = jnp.broadcast_to(jnp.log(num_insiders), y.shape)
-    logs = _logs(log_r, log_Sigma, log_dt, sigma_u, num_insiders)
+    log_share = jnp.broadcast_to(jnp.log(num_insiders) - jnp.log1p(num_insiders), y.shape)
+    logs = _logs(log_share, log_Sigma, log_dt, sigma_u, num_insiders)
     return logs, residual, step
 
 
@@ -302,19 +307,19 @@ def table(
     distance = np.maximum(n[:, None] - n[None, :], 0)
     log_Sigma = 2 * jnp.log(sigma_v) - (total[n][:, None] - total[distance])
     log_dt = -np.log(np.broadcast_to(n[:, None], distance.shape)).astype(y.dtype)
-    logs = _logs(jnp.log(r)[distance], log_Sigma, log_dt, sigma_u, num_insiders)
+    log_share = jnp.log(r) - jnp.log1p(r)
+    logs = _logs(log_share[distance], log_Sigma, log_dt, sigma_u, num_insiders)
     return logs, residual, step
 
 
 def _logs(
-    log_r: jax.Array,
+    log_share: jax.Array,
     log_Sigma: jax.Array,
     log_dt: Any,
     sigma_u: jax.Array,
     num_insiders: jax.Array,
 ) -> Fields:
-    """Logs of lambda = sqrt(r Sigma / (dt sigma_u² (1+r))) and beta = lambda sigma_u²/(M Sigma)."""
-    log_share = log_r - jnp.logaddexp(0.0, log_r)
+    """Logs of lambda = sqrt(share Sigma/dt)/sigma_u, share = r/(1+r), and lambda sigma_u²/(M Sigma)."""
     log_lambda = (log_share + log_Sigma - log_dt) / 2 - jnp.log(sigma_u)
     log_beta = log_lambda + 2 * jnp.log(sigma_u) - jnp.log(num_insiders) - log_Sigma
     return log_lambda, log_beta, log_Sigma

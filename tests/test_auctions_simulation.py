@@ -101,7 +101,7 @@ def test_flow_and_price_variances(market: Any) -> None:
 
 
 def test_mean_profits_are_the_formulas(market: Any) -> None:
-    """Insiders earn alpha_0 sigma_v² + delta_0 each, noise loses Σ lambda sigma_u² dt, dealers 0."""
+    """Each insider earns alpha_0 sigma_v² + delta_0, noise loses Σ lambda sigma_u² dt."""
     model, params, M, s, paths = market
     insider = np.asarray(paths.insider_profit, np.float64)
     noise = np.asarray(paths.noise_profit, np.float64)
@@ -176,10 +176,10 @@ def test_simulation_is_differentiable_and_batches() -> None:
         moved = params._replace(p_0=p_0)
         return holden.simulate(jax.random.key(0), moved, s, num_paths=10).prices.mean()
 
-    assert abs(float(jax.grad(mean_price)(100.0)) - 1) < 1e-5
+    assert abs(float(jax.jit(jax.grad(mean_price))(100.0)) - 1) < 1e-5
     keys = jax.random.split(jax.random.key(4), 3)
     draw = lambda key: holden.simulate(key, params, s, num_paths=10).prices  # noqa: E731
-    batch = jax.vmap(draw)(keys)
+    batch = jax.jit(jax.vmap(draw))(keys)
     np.testing.assert_allclose(batch[1], draw(keys[1]), rtol=1e-5)
 
 
