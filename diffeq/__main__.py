@@ -19,8 +19,13 @@ def main(args: list[str] | None = None) -> None:
             {"tour": tour}, prog="python -m diffeq", args=args, description=__doc__
         )
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {_as_options(str(error))}")
     print(f"wrote {report}")
+
+
+def _as_options(message: str) -> str:
+    """A function's advice in the words of the command line."""
+    return message.replace("bad_rows='drop'", "--bad-rows drop")
 
 
 if __name__ == "__main__":

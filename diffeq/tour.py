@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffeq import holden, kyle
+from diffeq import holden, kyle, validate
 from diffeq.calibrate import Calibration
 from diffeq.check import check
 from diffeq.empirical import impact, insiders, readers, signing, simulated
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 TRUTH = insiders.TapeParams(sigma_v=2.5, sigma_u=5000.0, num_insiders=2.0, sigma_e=0.5)
 """The market behind the simulated tape: 40 days of 10 auctions."""
 NUM_DAYS = 40
+_EDGE = """
+At an edge: impact on this tape rises towards its end, which no number of insiders above zero gives.
+Fix it instead (`--num-insiders 1` is Kyle), or cut the tape into fewer auctions.
+"""
 STEPS = 5  # subintervals of an auction in the regression that shows lambda_n
 
 
@@ -74,7 +78,10 @@ def tour(
     """
     from tqdm import tqdm
 
-    sample = _sample(trades, quotes, num_auctions, bad_rows)  # first: a bad file loses nothing
+    # first what can be wrong: a bad option or file then loses nothing
+    validate.count("num_auctions", num_auctions)
+    insiders.check_num_insiders(num_insiders)
+    sample = _sample(trades, quotes, num_auctions, bad_rows)
     out.mkdir(parents=True, exist_ok=True)
     report: list[str] = ["# A tour of Kyle (1985) and Holden–Subrahmanyam (1992)\n"]
     results: dict[str, Any] = {}
@@ -312,7 +319,7 @@ def _calibrate(
         standard_errors=errors,
         model=fitted.lambda_,
     ).savefig(out / "flow_and_price.png", dpi=150)
-    truth = ""
+    truth = _EDGE if fit.identification.at_edge else ""
     if is_simulated:
         pairs = zip(TRUTH._fields, TRUTH, strict=True)
         truth = "\nThe truth: " + ", ".join(f"{name} = {value:g}" for name, value in pairs) + ".\n"

@@ -135,7 +135,7 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     log_M, log_su = jnp.log(M), jnp.log(sigma_u)
 
     def rent(value: jax.Array, n: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """delta_{n−1} from delta_n, in units of sigma_u sd(v − p_n): in range where delta is not."""
+        """delta_{n−1} from delta_n in units of sigma_u sd(v − p_n): in range where delta is not."""
         y, dt = n
         r, q = M / (1 + 2 * y), y / (1 + 2 * y)
         return (value + q * jnp.sqrt(r / (1 + r) * dt)) / jnp.sqrt(1 + r), value
@@ -319,7 +319,7 @@ def _logs(
     sigma_u: jax.Array,
     num_insiders: jax.Array,
 ) -> Fields:
-    """Logs of lambda = sqrt(share Sigma/dt)/sigma_u, share = r/(1+r), and lambda sigma_u²/(M Sigma)."""
+    """Logs of lambda = sqrt(share Sigma/dt)/sigma_u, share = r/(1+r); of beta; of Sigma."""
     log_lambda = (log_share + log_Sigma - log_dt) / 2 - jnp.log(sigma_u)
     log_beta = log_lambda + 2 * jnp.log(sigma_u) - jnp.log(num_insiders) - log_Sigma
     return log_lambda, log_beta, log_Sigma

@@ -26,6 +26,8 @@ __all__ = [
     "calibrate_error_variance_path",
     "calibrate_impact_path",
     "calibrate_tape",
+    "check_num_insiders",
+    "tape_log_loss",
 ]
 
 
@@ -84,6 +86,7 @@ def calibrate_impact_path(
     Raises:
       ValueError: a path or error that is not finite, not positive, or of the wrong shape.
     """
+    check_num_insiders(num_insiders)
     path = _path("impact", impact, standard_errors, spacing)
     level = float(np.exp(np.mean(np.log(np.abs(np.asarray(path.observed)) + 1e-300))))
     start = holden.Params(level, 1.0, 1.5 if num_insiders is None else num_insiders, 0.0)
@@ -126,6 +129,7 @@ def calibrate_error_variance_path(
     Raises:
       ValueError: a path that is not finite, not positive, or of the wrong shape.
     """
+    check_num_insiders(num_insiders)
     path = _path("Sigma", Sigma, None, spacing)
     start = holden.Params(
         float(np.sqrt(2 * path.observed[0])),
@@ -179,6 +183,7 @@ def calibrate_tape(
       ValueError: shapes that differ, values that are not finite, flows or price changes that do not
         vary.
     """
+    check_num_insiders(num_insiders)
     tape = _tape(price_change, signed_flow, spacing)
     y, dp, N = tape.flow, tape.price_change, tape.flow.shape[1]
     slope = float(np.sum(y * dp) / np.sum(y * y))
@@ -230,6 +235,15 @@ def _variance_logs(params: holden.Params, path: _Path) -> jax.Array:
 
 def _solved(params: holden.Params, path: _Path) -> holden.Solution:
     return holden.solve(params, num_auctions=path.dt.shape[0], spacing=path.dt)
+
+
+def check_num_insiders(num_insiders: float | None) -> None:
+    """Raise ValueError unless ``num_insiders`` is None (estimate it) or finite and positive."""
+    if num_insiders is not None and not (np.isfinite(num_insiders) and num_insiders > 0):
+        raise ValueError(
+            f"num_insiders: expected a finite positive number, or None to estimate it, "
+            f"got {num_insiders}"
+        )
 
 
 def _domains(num_insiders: float | None) -> dict[str, Domain]:

@@ -169,6 +169,14 @@ def test_one_origin_serves_both_sides_of_midnight():
     assert tape.quotes.time.tolist() == [86_399.9] and tape.trades.time.tolist() == [86_400.1]
 
 
+@pytest.mark.parametrize(("cell", "dated"), [("34200", False), ("1723161255.5", True)])
+def test_the_clock_is_told_by_the_size_of_the_times(cell, dated):
+    frame = pd.DataFrame({"time": [float(cell)], "price": 1.0, "size": 1.0})
+    tape = readers.generic.tape(frame)
+    assert (tape.origin is not None) == dated
+    assert tape.trades.time[0] == float(cell) % 86_400
+
+
 def test_datetime_columns_of_a_frame():
     stamps = pd.date_range("2024-08-08 08:00", periods=2, freq="1ms", tz="America/New_York")
     frame = pd.DataFrame({"time": stamps, "price": 1.0, "size": 1.0})
@@ -179,7 +187,11 @@ def test_datetime_columns_of_a_frame():
 @pytest.mark.parametrize(
     ("cell", "layout", "message"),
     [
-        ("34200", {}, "read as s from 1970, the times fall outside 1990–2100.*34200"),
+        (
+            "34200",
+            {"clock": "epoch"},
+            "read as s from 1970, the times fall outside 1990–2100.*34200",
+        ),
         (f"{NOON}", {}, "too large to be in s; state the right time unit"),
         (f"{NOON}", {"time_unit": "us"}, "read as us from 1970.*State the time unit"),
         (f"{NOON}", {"time_unit": "ms", "clock": "midnight"}, "outside a day"),

@@ -31,8 +31,8 @@ class TradeLayout(NamedTuple):
     "column of the aggressor's side, or None: the file does not say"
     time_unit: tables.TimeUnit = "s"
     "unit of the time column; 'datetime' for dates and ISO 8601 text"
-    clock: tables.Clock = "epoch"
-    "whether the time counts from 1970, UTC, or from midnight, exchange time"
+    clock: tables.ClockOrAuto = "auto"
+    "whether the time counts from 1970, UTC, or from midnight, exchange time; auto: by its size"
     price_scale: float = 1.0
     "price = column / price_scale (10 000 where prices are in ten-thousandths)"
     size_scale: float = 1.0
@@ -56,7 +56,7 @@ class QuoteLayout(NamedTuple):
     "column of the size at the ask, or None"
     time_unit: tables.TimeUnit = "s"
     "as in TradeLayout"
-    clock: tables.Clock = "epoch"
+    clock: tables.ClockOrAuto = "auto"
     "as in TradeLayout"
     price_scale: float = 1.0
     "as in TradeLayout"
@@ -111,7 +111,9 @@ def trade_stream_of(source: tables.TableSource, layout: TradeLayout, bad_rows: P
         wanted.append(layout.sign)
     table = tables.load(source, wanted)
     ledger = tables.account(table)
-    time_ns = tables.nanoseconds(table, ledger, layout.time, layout.time_unit, layout.clock)
+    clock = tables.clock_of(table, layout.time, layout.time_unit, layout.clock)
+    layout = layout._replace(clock=clock)
+    time_ns = tables.nanoseconds(table, ledger, layout.time, layout.time_unit, clock)
     price = positive(table, ledger, layout.price, layout.price_scale, PRICE)
     size = positive(table, ledger, layout.size, layout.size_scale, SIZE)
     sign = np.zeros(table.num_rows, dtype=np.int8)
@@ -120,7 +122,7 @@ def trade_stream_of(source: tables.TableSource, layout: TradeLayout, bad_rows: P
     report = ledger.close(bad_rows, _stated(layout, ("time", "price", "size", "sign")))
     kept = ledger.standing
     fields = (price[kept], size[kept], sign[kept])
-    return Stream(time_ns[kept], layout.clock == "epoch", fields, report)
+    return Stream(time_ns[kept], clock == "epoch", fields, report)
 
 
 def quote_stream_of(source: tables.TableSource, layout: QuoteLayout, bad_rows: Policy) -> Stream:
@@ -128,7 +130,9 @@ def quote_stream_of(source: tables.TableSource, layout: QuoteLayout, bad_rows: P
     sizes = [name for name in (layout.bid_size, layout.ask_size) if name is not None]
     table = tables.load(source, [layout.time, layout.bid, layout.ask, *sizes])
     ledger = tables.account(table)
-    time_ns = tables.nanoseconds(table, ledger, layout.time, layout.time_unit, layout.clock)
+    clock = tables.clock_of(table, layout.time, layout.time_unit, layout.clock)
+    layout = layout._replace(clock=clock)
+    time_ns = tables.nanoseconds(table, ledger, layout.time, layout.time_unit, clock)
     bid = positive(table, ledger, layout.bid, layout.price_scale, PRICE)
     ask = positive(table, ledger, layout.ask, layout.price_scale, PRICE)
 
@@ -144,7 +148,7 @@ def quote_stream_of(source: tables.TableSource, layout: QuoteLayout, bad_rows: P
     report = ledger.close(bad_rows, _stated(layout, names))
     kept = ledger.standing
     fields = (bid[kept], bid_size[kept], ask[kept], ask_size[kept])
-    return Stream(time_ns[kept], layout.clock == "epoch", fields, report)
+    return Stream(time_ns[kept], clock == "epoch", fields, report)
 
 
 def positive(table: tables.Table, ledger: Ledger, column: str, scale: float, kind: str) -> Floats:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TableSource: TypeAlias = "str | os.PathLike[str] | DataFrame"
 TimeUnit = Literal["s", "ms", "us", "ns", "datetime"]
 Clock = Literal["epoch", "midnight"]
+ClockOrAuto = Literal["epoch", "midnight", "auto"]
 
 _UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimal places between the unit and a nanosecond
@@ -177,6 +178,21 @@ def categories(table: Table, ledger: Ledger, column: str, meaning: Mapping[str, 
     return np.asarray(value[codes], np.int8)
 
 
+def clock_of(table: Table, column: str, unit: TimeUnit, clock: ClockOrAuto) -> Clock:
+    """The clock of a time column: as stated, or by its size: within a day it counts from midnight.
+
+    Raises:
+        ValueError: A clock that is none of the three.
+    """
+    if clock not in get_args(ClockOrAuto):
+        raise ValueError(f"clock must be one of {get_args(ClockOrAuto)}, got {clock!r}")
+    if clock != "auto":
+        return clock
+    ticks, known = _ticks(table, column, unit)
+    within_a_day = known.any() and 0 <= int(np.median(ticks[known])) <= DAY_NS
+    return "midnight" if within_a_day else "epoch"
+
+
 def nanoseconds(
     table: Table,
     ledger: Ledger,
@@ -202,8 +218,6 @@ def nanoseconds(
     Raises:
         ValueError: A wrong option, or times that cannot be right in this unit.
     """
-    if unit not in get_args(TimeUnit):
-        raise ValueError(f"time unit must be one of {get_args(TimeUnit)}, got {unit!r}")
     if clock not in get_args(Clock):
         raise ValueError(f"clock must be one of {get_args(Clock)}, got {clock!r}")
     time_ns, known = _ticks(table, column, unit)
@@ -227,6 +241,8 @@ def nanoseconds(
 
 def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask]:
     """Integer nanoseconds and which rows have them."""
+    if unit not in get_args(TimeUnit):
+        raise ValueError(f"time unit must be one of {get_args(TimeUnit)}, got {unit!r}")
     pd = pandas()
     series = table.frame[column]
     if series.dtype.kind == "M" or unit == "datetime":

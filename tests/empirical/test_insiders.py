@@ -1,0 +1,125 @@
+"""Insiders' parameters: recovered where the data identify them, and said where they do not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from diffeq import holden
+from diffeq.empirical import impact, insiders, signing, simulated
+
+TRUTH = holden.Params(sigma_v=2.5, sigma_u=5.0, num_insiders=2.7)
+N = 8
+
+
+@pytest.fixture(scope="module")
+def solution():
+    return holden.solve(TRUTH, num_auctions=N)
+
+
+def test_an_impact_path_gives_the_shape_and_the_ratio(solution):
+    fit = insiders.calibrate_impact_path(solution.lambda_)
+    assert fit.converged
+    np.testing.assert_allclose(fit.params.num_insiders, 2.7, rtol=1e-3)
+    np.testing.assert_allclose(fit.params.sigma_v / fit.params.sigma_u, 0.5, rtol=1e-3)
+    assert fit.identification.identified_parameters == ("num_insiders",)
+    assert "sigma_v / sigma_u" in fit.identification.identified
+    assert np.isnan(fit.standard_errors.sigma_v) and np.isnan(fit.standard_errors.sigma_u)
+
+
+@pytest.mark.float64
+def test_one_auction_identifies_one_combination(solution):
+    """log lambda = log(sigma_v/sigma_u) + log(sqrt(M)/(M+1)): one number for three unknowns."""
+    fit = insiders.calibrate_impact_path(np.asarray(solution.lambda_)[:1])
+    assert fit.identification.rank == 1
+    assert fit.identification.identified_parameters == ()
+    M = fit.params.num_insiders
+    level = fit.params.sigma_v / fit.params.sigma_u * np.sqrt(M) / (M + 1)
+    np.testing.assert_allclose(level, solution.lambda_[0], rtol=1e-8)
+    flat = fit.identification.flat_directions
+    gradient = np.array([1.0, -1.0, 0.5 - M / (M + 1)])  # of log lambda in log parameters
+    assert np.abs(flat @ gradient).max() < 1e-5
+
+
+def test_an_error_variance_path_says_nothing_of_noise(solution):
+    fit = insiders.calibrate_error_variance_path(solution.Sigma)
+    np.testing.assert_allclose(fit.params.sigma_v, 2.5, rtol=1e-3)
+    np.testing.assert_allclose(fit.params.num_insiders, 2.7, rtol=1e-3)
+    assert np.isnan(fit.standard_errors.sigma_u)
+    assert any("sigma_u" in words for words in fit.identification.not_identified)
+
+
+def test_known_errors_make_the_standard_errors(solution):
+    """With Kyle given, the level's error is that of a weighted mean: independent algebra."""
+    kyle = holden.solve(TRUTH._replace(num_insiders=1.0), num_auctions=N)
+    errors = 0.05 * np.asarray(kyle.lambda_) * np.linspace(1, 2, N)
+    fit = insiders.calibrate_impact_path(kyle.lambda_, standard_errors=errors, num_insiders=1.0)
+    assert fit.identification.rank == 1 and fit.names == ("sigma_v", "sigma_u")
+    np.testing.assert_allclose(fit.params.sigma_v / fit.params.sigma_u, 0.5, rtol=1e-3)
+
+
+def test_the_likelihood_is_scipys(solution):
+    """Against an implementation of its own: scipy's normal densities, r_n from Sigma's drop."""
+    key = np.random.default_rng(1)
+    y, dp = key.normal(size=(3, N)), key.normal(size=(3, N))
+    params = insiders.TapeParams(2.5, 5.0, 2.7, 0.8)
+    data = insiders._tape(dp, y, None)
+    ours = np.asarray(insiders.tape_log_loss(jax.tree.map(jnp.asarray, params), data))
+    lambda_ = np.asarray(solution.lambda_, float)
+    beta, Sigma = np.asarray(solution.beta, float), np.asarray(solution.Sigma, float)
+    before = np.concatenate([[2.5**2], Sigma[:-1]])
+    # the flow's own moments: M beta dt e_{n−1} + u_n
+    variance = (2.7 * beta / N) ** 2 * before + 25.0 / N
+    theirs = -scipy.stats.norm.logpdf(y, scale=np.sqrt(variance))
+    theirs -= scipy.stats.norm.logpdf(dp, loc=lambda_ * y, scale=0.8 / np.sqrt(N))
+    np.testing.assert_allclose(ours.reshape(3, N), theirs, rtol=2e-4)
+
+
+@pytest.mark.float64
+def test_a_simulated_tape_is_recovered_within_its_errors():
+    """40 days through signing, intervals and likelihood; then the regression's lambda_n."""
+    tape = simulated.tape(
+        jax.random.key(3), TRUTH, num_auctions=N, num_days=40, sigma_e=0.5, trades_per_auction=5
+    )
+    sign = signing.lee_ready(tape.trades, tape.quotes)
+    assert np.array_equal(sign, tape.trades.sign)
+    days = [simulated.OPEN + 86_400.0 * day for day in range(40)]
+    cuts = [
+        impact.intervals(tape, sign, num_intervals=N, start=day, end=day + simulated.HOURS)
+        for day in days
+    ]
+    change = np.stack([cut.mid_change for cut in cuts])
+    flow = np.stack([cut.signed_flow for cut in cuts])
+    fit = insiders.calibrate_tape(change, flow)
+    truth = insiders.TapeParams(2.5, 5.0, 2.7, 0.5)
+    for name in truth._fields:
+        error = getattr(fit.standard_errors, name)
+        assert 0 < error < 0.2 * getattr(truth, name)
+        assert abs(getattr(fit.params, name) - getattr(truth, name)) < 4 * error
+    lambda_ = holden.solve(TRUTH, num_auctions=N).lambda_
+    for n in range(N):
+        line = impact.regress(change[:, n], flow[:, n], lags=0)
+        assert abs(float(line.lambda_ - lambda_[n])) < 4 * float(line.lambda_error)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: insiders.calibrate_impact_path([1.0, -1.0]), r"impact\[1\]: expected a positive"),
+        (lambda: insiders.calibrate_impact_path([]), "impact: expected shape"),
+        (lambda: insiders.calibrate_impact_path([1.0, np.nan]), "impact: expected finite"),
+        (lambda: insiders.calibrate_impact_path([1.0], num_insiders=-1.0), "num_insiders: exp"),
+        (
+            lambda: insiders.calibrate_impact_path([1.0], standard_errors=[0.0]),
+            "standard_errors: expected",
+        ),
+        (lambda: insiders.calibrate_error_variance_path([0.0]), r"Sigma\[0\]: expected a pos"),
+        (lambda: insiders.calibrate_tape([1.0, 2.0], [1.0]), "price_change, signed_flow: exp"),
+        (lambda: insiders.calibrate_tape([1.0], [0.0]), "signed_flow: expected values that vary"),
+        (lambda: insiders.calibrate_tape([np.inf], [1.0]), "price_change: expected finite"),
+    ],
+)
+def test_bad_data_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
