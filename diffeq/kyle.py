@@ -203,7 +203,7 @@ def insider_profit(
 
 
 def noise_loss(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> jax.Array:
-    """Expected loss of the noise traders, Σ lambda_n sigma_u² dt_n, which the insider earns."""
+    """Expected loss of the noise traders, Σ lambda_n sigma_u² dt_n; scalar, the insider's gain."""
     params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
     return holden.noise_loss(solution, _as_holden(params), spacing=spacing)
 

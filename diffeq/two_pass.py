@@ -154,8 +154,9 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
         delta = sigma_u * sd * rent
         log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
         log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
-        log_alpha = _log_if(has_alpha, q) - log_lambda
-        log_delta = _log_if(has_delta, rent) + log_su + log_Sigma / 2
+        log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
+        log_rent = _log_if(has_delta, rent)
+        log_delta = jnp.where(has_delta, log_rent + log_su + log_Sigma / 2, -jnp.inf)
         levels = lambda_, beta, alpha, delta, sd * sd
         return (sd, log_Sigma), (*levels, log_lambda, log_beta, log_Sigma, log_alpha, log_delta)
 
@@ -237,10 +238,11 @@ def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
     v, u = v / params.sigma_v, u / params.sigma_u
     one = poisoned_one(info.converged, (params, dt))
 
-    def moved(slope: jax.Array, level: jax.Array | float, powers: tuple[int, int]) -> jax.Array:
+    def moved(slope: jax.Array, level: jax.Array, powers: tuple[int, int]) -> jax.Array:
         return one * (slope * M + level * (powers[0] * v + powers[1] * u) + 0 * p)
 
-    scales: tuple[jax.Array | float, ...] = (*fields[:5], *(1.0 for _ in fields[5:]))
+    # log 0 stays where it is
+    scales = (*fields[:5], *(jnp.where(jnp.isneginf(log), 0.0, 1.0) for log in fields[5:]))
     powers = (*POWERS, *LOG_POWERS)
     fields_dot = tuple(map(moved, slopes, scales, powers))
     return (fields, info), (fields_dot, _no_move(info))

@@ -103,8 +103,11 @@ def bracketed(
     narrow = width <= 8 * eps * jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
     small = narrow & (size <= tolerance)
     slope = jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
-    span = jnp.where(b > a, b - a, 1)
-    singular = jnp.abs(slope) * span <= jnp.sqrt(eps) * end_scale
+    # a multiple root: the slope is nothing beside the bracket's, nor beside that just around x
+    near = eps**0.2 * jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
+    around = jnp.abs(f(x + near) - f(x - near)) / (2 * near)
+    flat = jnp.abs(slope) * jnp.abs(b - a) <= jnp.sqrt(eps) * end_scale
+    singular = (slope == 0) | (flat & (jnp.abs(slope) <= 0.01 * around))
     status = jnp.select(
         [~finite | ~jnp.isfinite(f_x), ~proper, ~small, singular],
         [Status.NOT_FINITE, Status.BAD_BRACKET, Status.NOT_CONVERGED, Status.SINGULAR],
@@ -197,7 +200,7 @@ def newton(
 
     def step(_: jax.Array, x: jax.Array) -> jax.Array:
         f_x, d = direction(x)
-        trials = x + lengths[:, None] * d
+        trials = x[None] + lengths[:, None] * d[None]
         merits = jnp.sum(jax.vmap(f)(trials) ** 2, axis=1)
         merit = jnp.sum(f_x**2)
         accepted = merits <= (1 - 2e-4 * lengths) * merit
@@ -208,7 +211,7 @@ def newton(
     x = lax.fori_loop(0, num_steps, step, x)
     f_x, d = direction(x)
     jacobian = jax.jacfwd(f)(x)
-    rows = jnp.sum(jnp.abs(jacobian) * jnp.abs(x), axis=1)
+    rows = jnp.abs(jacobian) @ jnp.abs(x)
     scale = jnp.maximum(rows, jnp.abs(f_x))
     size = jnp.max(jnp.abs(f_x) / jnp.where(scale > 0, scale, 1))
     relative_step = jnp.max(jnp.abs(d)) / jnp.maximum(jnp.max(jnp.abs(x)), jnp.finfo(x.dtype).tiny)
