@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffeq import auctions, two_pass, validate
-from diffeq.auctions import Paths, Residual, Solution
+from diffeq.auctions import Paths, Residual
 from diffeq.check import Info, poison
 
 __all__ = [
@@ -51,6 +51,12 @@ class Params(NamedTuple):
     """M > 0, real: every equation is smooth in it."""
     p_0: Any = 100.0
     """Prior mean of the value, in price units."""
+
+
+class Solution(auctions.Solution):
+    """The equilibrium; fields as :class:`diffeq.auctions.Solution`."""
+
+    __slots__ = ()
 
 
 POSITIVE = ("sigma_v", "sigma_u", "num_insiders")
@@ -89,7 +95,7 @@ def _solve(params: Params, dt: jax.Array) -> Solution:
     return Solution._make((*fields, info))
 
 
-def residual(solution: Solution, params: Params, *, spacing: Any = None) -> Residual:
+def residual(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> Residual:
     """Every condition of the equilibrium, scale-free, from the solution's log fields.
 
     Args:
@@ -102,27 +108,34 @@ def residual(solution: Solution, params: Params, *, spacing: Any = None) -> Resi
 
     Reference: Holden & Subrahmanyam (1992), Proposition 1, and its second-order condition.
     """
-    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, dt = _validated(params, validate.num_auctions(solution), spacing)
     return auctions.residual(solution, *params[:3], dt)
 
 
-def insider_profit(solution: Solution, params: Params, *, spacing: Any = None) -> jax.Array:
+def insider_profit(
+    solution: auctions.Solution, params: Params, *, spacing: Any = None
+) -> jax.Array:
     """Expected profit of one insider over the day, alpha_0 sigma_v² + delta_0; scalar, in money."""
-    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, dt = _validated(params, validate.num_auctions(solution), spacing)
     return auctions.insider_profit(solution, *params[:3], dt)
 
 
-def noise_loss(solution: Solution, params: Params, *, spacing: Any = None) -> jax.Array:
+def noise_loss(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> jax.Array:
     """Expected loss of the noise traders over the day, Σ lambda_n sigma_u² dt_n; scalar, in money.
 
     The M insiders together earn exactly this, which the solver never uses.
     """
-    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, dt = _validated(params, validate.num_auctions(solution), spacing)
     return auctions.noise_loss(solution, params.sigma_u, dt)
 
 
 def simulate(
-    key: jax.Array, params: Params, solution: Solution, *, num_paths: int, spacing: Any = None
+    key: jax.Array,
+    params: Params,
+    solution: auctions.Solution,
+    *,
+    num_paths: int,
+    spacing: Any = None,
 ) -> Paths:
     """Play the equilibrium ``num_paths`` times.
 
@@ -136,13 +149,13 @@ def simulate(
     Returns:
       :class:`diffeq.auctions.Paths`: value, prices, orders and profits, shapes (P,) and (P, N).
     """
-    params, dt = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, dt = _validated(params, validate.num_auctions(solution), spacing)
     return _simulate(key, params, solution, dt, validate.count("num_paths", num_paths))
 
 
 @partial(jax.jit, static_argnums=4)
 def _simulate(
-    key: jax.Array, params: Params, solution: Solution, dt: jax.Array, num_paths: int
+    key: jax.Array, params: Params, solution: auctions.Solution, dt: jax.Array, num_paths: int
 ) -> Paths:
     return auctions.simulate(key, solution, *params, dt, num_paths)
 
@@ -316,23 +329,36 @@ def limit(params: Params, times: Any) -> Limit:
     For M < 4/3, with g = M/(4 − 3M):  Sigma = sigma_v² (1−t)^g,  lambda = (sigma_v/sigma_u) sqrt(g)
     (1−t)^((g−1)/2),  beta = lambda sigma_u²/(M Sigma). M = 1 is Kyle (1985), section 3: lambda
     constant, Sigma linear. For M ≥ 4/3 all information is out at once: Sigma = lambda = 0 and beta
-    = ∞ at every t > 0.
+    = ∞ at every t > 0; at t = 0 lambda, infinite in the limit of the first auctions, is not defined
+    and given as 0, and Sigma is sigma_v².
 
     Args:
-      params: scalars.
+      params: scalars; a parameter or time outside its domain makes everything NaN, or raises where
+        it is concrete.
       times: in [0, 1), any shape.
 
     Reference: Holden & Subrahmanyam (1992), section III, for real M.
     """
     params = validate.parameters(params, Params, positive=POSITIVE)
+    return _limit(params, validate.times(times, params.sigma_v.dtype))
+
+
+@jax.jit
+def _limit(params: Params, times: jax.Array) -> Limit:
     sigma_v, sigma_u, M, _ = params
-    left = 1 - jnp.asarray(times, sigma_v.dtype)
+    left = 1 - times
     gradual = M < 4 / 3
     g = jnp.where(gradual, M / jnp.where(gradual, 4 - 3 * M, 1), 1)
-    Sigma = jnp.where(gradual, sigma_v**2 * left**g, 0)
-    lambda_ = jnp.where(gradual, sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2), 0)
-    beta = jnp.where(gradual, lambda_ * sigma_u**2 / (M * jnp.where(gradual, Sigma, 1)), jnp.inf)
-    return Limit(lambda_, beta, Sigma)
+    path = Limit(
+        lambda_=sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2),
+        beta=sigma_u / sigma_v * jnp.sqrt(g) / M * left ** (-(g + 1) / 2),
+        Sigma=sigma_v**2 * left**g,
+    )
+    at_once = Limit(jnp.zeros_like(left), jnp.full_like(left, jnp.inf), jnp.zeros_like(left))
+    at_once = at_once._replace(Sigma=jnp.where(times > 0, 0.0, sigma_v**2))
+    either = jax.tree.map(lambda a, b: jnp.where(gradual, a, b), path, at_once)
+    ok = _in_domain(params) & jnp.all((times >= 0) & (times < 1))
+    return poison(either, ok, (params, times))
 
 
 def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, Any]:

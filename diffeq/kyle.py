@@ -190,7 +190,7 @@ def _with_logs(path: _Auction) -> tuple[jax.Array, ...]:
 
 def residual(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> Residual:
     """The conditions of Theorem 2, scale-free; see :func:`diffeq.holden.residual` (M = 1)."""
-    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, _ = _validated(params, validate.num_auctions(solution), spacing)
     return holden.residual(solution, _as_holden(params), spacing=spacing)
 
 
@@ -198,13 +198,13 @@ def insider_profit(
     solution: auctions.Solution, params: Params, *, spacing: Any = None
 ) -> jax.Array:
     """Expected profit of the insider, alpha_0 sigma_v² + delta_0; scalar, in money."""
-    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, _ = _validated(params, validate.num_auctions(solution), spacing)
     return holden.insider_profit(solution, _as_holden(params), spacing=spacing)
 
 
 def noise_loss(solution: auctions.Solution, params: Params, *, spacing: Any = None) -> jax.Array:
     """Expected loss of the noise traders, Σ lambda_n sigma_u² dt_n; scalar, the insider's gain."""
-    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, _ = _validated(params, validate.num_auctions(solution), spacing)
     return holden.noise_loss(solution, _as_holden(params), spacing=spacing)
 
 
@@ -217,7 +217,7 @@ def simulate(
     spacing: Any = None,
 ) -> Paths:
     """Play the equilibrium ``num_paths`` times; see :func:`diffeq.holden.simulate` (M = 1)."""
-    params, _ = _validated(params, jnp.shape(solution.lambda_)[0], spacing)
+    params, _ = _validated(params, validate.num_auctions(solution), spacing)
     return holden.simulate(key, _as_holden(params), solution, num_paths=num_paths, spacing=spacing)
 
 

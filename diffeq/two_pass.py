@@ -140,14 +140,14 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
         r, q = M / (1 + 2 * y), y / (1 + 2 * y)
         return (value + q * jnp.sqrt(r / (1 + r) * dt)) / jnp.sqrt(1 + r), value
 
-    def auction(
-        before: tuple[jax.Array, jax.Array], n: tuple[Any, ...]
-    ) -> tuple[tuple[jax.Array, jax.Array], Fields]:
-        """All of auction n from sd(v − p_{n−1}) and log Sigma_{n−1}."""
-        (sd, log_Sigma), (y, dt, rent, has_alpha, has_delta) = before, n
+    def auction(before: Any, n: tuple[Any, ...]) -> tuple[Any, Fields]:
+        """All of auction n from sd(v − p_{n−1}), log Sigma_{n−1} and what its sum has lost."""
+        (sd, log_before, lost), (y, dt, rent, has_alpha, has_delta) = before, n
         r, q = M / (1 + 2 * y), y / (1 + 2 * y)
         share = jnp.sqrt(r / (1 + r))  # lambda_n sigma_u sqrt(dt_n) / sd(v − p_n)
-        sd, log_Sigma = sd / jnp.sqrt(1 + r), log_Sigma - jnp.log1p(r)
+        sd, drop = sd / jnp.sqrt(1 + r), -jnp.log1p(r) - lost
+        log_Sigma = log_before + drop  # Kahan's sum: N = 10 000 costs no digits
+        lost = (log_Sigma - log_before) - drop
         lambda_ = share * sd / (sigma_u * jnp.sqrt(dt))
         beta = share * sigma_u / (M * jnp.sqrt(dt) * sd)
         alpha = jnp.where(has_alpha, q / lambda_, 0.0)
@@ -158,13 +158,19 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
         log_rent = _log_if(has_delta, rent)
         log_delta = jnp.where(has_delta, log_rent + log_su + log_Sigma / 2, -jnp.inf)
         levels = lambda_, beta, alpha, delta, sd * sd
-        return (sd, log_Sigma), (*levels, log_lambda, log_beta, log_Sigma, log_alpha, log_delta)
+        return (sd, log_Sigma, lost), (
+            *levels,
+            log_lambda,
+            log_beta,
+            log_Sigma,
+            log_alpha,
+            log_delta,
+        )
 
     left = np.arange(dt.shape[0])[::-1]  # auctions after n: alpha_N = 0, so delta_{N−1} = 0 too
     _, rents = lax.scan(rent, jnp.zeros_like(M), (y, dt), reverse=True)
-    _, fields = lax.scan(
-        auction, (sigma_v, 2 * jnp.log(sigma_v)), (y, dt, rents, left > 0, left > 1)
-    )
+    prior = sigma_v, 2 * jnp.log(sigma_v), jnp.zeros_like(sigma_v)
+    _, fields = lax.scan(auction, prior, (y, dt, rents, left > 0, left > 1))
     return fields
 
 

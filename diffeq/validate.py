@@ -50,8 +50,7 @@ def spacing(values: Any, num_auctions: int, dtype: Any) -> jax.Array | np.ndarra
     if values is None:
         return np.full(num_auctions, 1 / num_auctions, dtype)
     if isinstance(values, list | tuple):
-        traced = any(isinstance(v, jax.core.Tracer) for v in values)
-        values = jnp.stack([jnp.asarray(v) for v in values]) if traced else np.asarray(values)
+        values = _stacked("spacing", values)
     if not hasattr(values, "dtype") or not jnp.issubdtype(values.dtype, np.number):
         raise TypeError(
             f"spacing: expected an array of {num_auctions} positive numbers, got {values!r}"
@@ -84,6 +83,8 @@ def axes(**values: Any) -> dict[str, Any]:
     Points outside a domain are not refused here: the grid flags them one by one.
     """
     for name, value in values.items():
+        if isinstance(value, list | tuple):
+            values[name] = value = _stacked(name, value)
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         if not jnp.issubdtype(dtype, np.floating) and not jnp.issubdtype(dtype, np.integer):
             raise TypeError(f"{name}: expected real numbers, got {value!r}")
@@ -91,6 +92,15 @@ def axes(**values: Any) -> dict[str, Any]:
             raise ValueError(f"{name}: expected shape (n,) with n ≥ 1, got {np.shape(value)}")
     dtype = jnp.result_type(float, *(v for v in values.values() if hasattr(v, "dtype")))
     return {name: _cast(value, dtype) for name, value in values.items()}
+
+
+def _stacked(name: str, values: Any) -> Any:
+    """A list of numbers, traced or not, as one array."""
+    traced = any(isinstance(value, jax.core.Tracer) for value in values)
+    try:
+        return jnp.stack([jnp.asarray(v) for v in values]) if traced else np.asarray(values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected a flat list of numbers, got {values!r}") from None
 
 
 def sum_tolerance(dtype: Any) -> float:
@@ -113,6 +123,38 @@ def count(name: str, value: Any, *, minimum: int = 1) -> int:
     return int(value)
 
 
+def num_auctions(solution: Any) -> int:
+    """The N of one solution: its arrays must have shape (N,).
+
+    Raises:
+      ValueError: a batched solution (its lanes would be taken for auctions).
+    """
+    shape = jnp.shape(solution.lambda_)
+    if len(shape) != 1:
+        raise ValueError(
+            f"solution: expected arrays of shape (num_auctions,), got {shape}; "
+            "use jax.vmap for a batch of solutions"
+        )
+    return int(shape[0])
+
+
+def times(values: Any, dtype: Any) -> jax.Array:
+    """Check times of the trading day: real numbers in [0, 1), any shape.
+
+    Raises:
+      TypeError, ValueError: not numbers, or concrete and outside [0, 1).
+    """
+    try:
+        array = jnp.asarray(values, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"times: expected numbers in [0, 1), got {values!r}") from None
+    if not isinstance(array, jax.core.Tracer):
+        concrete = np.asarray(array)
+        if not ((concrete >= 0) & (concrete < 1)).all():
+            raise ValueError(f"times: expected numbers in [0, 1), got {values!r}")
+    return array
+
+
 def option(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """Check an option given by name."""
     if value not in allowed:
@@ -130,12 +172,16 @@ def _scalar(name: str, value: Any, *, positive: bool) -> None:
             f"{name}: expected a scalar, got shape {np.shape(value)}; "
             "use jax.vmap to solve a batch of parameters"
         )
+    dtype = value.dtype if hasattr(value, "dtype") else np.dtype(type(value))
+    if not (jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)):
+        if not isinstance(value, int) or isinstance(value, bool):  # a large int has dtype object
+            raise TypeError(f"{name}: expected {kind}, got {value!r}")
     if isinstance(value, jax.core.Tracer):
         return
-    dtype = getattr(value, "dtype", np.dtype(type(value)))
-    if not (jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)):
-        raise TypeError(f"{name}: expected {kind}, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number) or (positive and number <= 0):
         raise ValueError(f"{name}: expected {kind}, got {number}")
 

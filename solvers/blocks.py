@@ -35,7 +35,7 @@ def in_blocks(fn: Callable[..., Any], *, lanes: int = LANES) -> Callable[..., An
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
         whole = jax.vmap(fn, in_axes=axes, axis_size=axis_size)
         if axis_size <= 2 * lanes:
-            out = in_blocks(whole, lanes=max(1, lanes // axis_size))(*args)
+            out = in_blocks(whole, lanes=max(1, lanes // max(1, axis_size)))(*args)
         else:
             out = lax.platform_dependent(
                 *args,

@@ -107,7 +107,7 @@ def bracketed(
     near = eps**0.2 * jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
     around = jnp.abs(f(x + near) - f(x - near)) / (2 * near)
     flat = jnp.abs(slope) * jnp.abs(b - a) <= jnp.sqrt(eps) * end_scale
-    singular = (slope == 0) | (flat & (jnp.abs(slope) <= 0.01 * around))
+    singular = (slope == 0) | (flat & (jnp.abs(slope) <= 0.1 * around))
     status = jnp.select(
         [~finite | ~jnp.isfinite(f_x), ~proper, ~small, singular],
         [Status.NOT_FINITE, Status.BAD_BRACKET, Status.NOT_CONVERGED, Status.SINGULAR],
