@@ -13,6 +13,7 @@ jax.config.update("jax_enable_x64", X64)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if cache := os.environ.get("DIFFEQ_TEST_CACHE"):
     jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 settings.register_profile("diffeq", deadline=None, max_examples=20)
 settings.load_profile("diffeq")
