@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from diffeq.check import Info
@@ -60,6 +61,9 @@ class Residual(NamedTuple):
     """alpha_n lambda_{n+1} [M(1 − 2 q) + 1]² = 1 − q, q = alpha_{n+1} lambda_{n+1}; alpha_N = 0"""
     value_constant: jax.Array
     """delta_n = delta_{n+1} + alpha_{n+1} lambda_{n+1}² sigma_u² dt_{n+1}; delta_N = 0"""
+    levels: jax.Array
+    """Each level against the exponential of its log, the worst of five; 0 where that has no value
+    in the floating range"""
     second_order: jax.Array
     """How far lambda_n (1 − alpha_n lambda_n) > 0 is violated; 0 where it holds"""
 
@@ -122,8 +126,19 @@ def residual(
         value_constant=jnp.append(
             _apart(constant[:-1] * per_unit, constant[1:] + rent[1:]), constant[-1]
         ),
+        levels=_levels_apart(s),
         second_order=jnp.maximum(0.0, q - 1),
     )
+
+
+def _levels_apart(s: Solution) -> jax.Array:
+    levels = jnp.stack([s.lambda_, s.beta, s.alpha, s.delta, s.Sigma])
+    logs = jnp.stack([s.log_lambda, s.log_beta, s.log_alpha, s.log_delta, s.log_Sigma])
+    bounds = jnp.finfo(levels.dtype)
+    range_ = 0.85 * np.log(bounds.max)  # near its ends an intermediate product may leave first
+    inside = (jnp.abs(logs) < range_) | jnp.isneginf(logs)
+    apart = _apart(levels, jnp.exp(jnp.where(inside, logs, 0.0)))
+    return jnp.max(jnp.where(inside, apart, 0.0), axis=0)
 
 
 def _apart(lhs: jax.Array, rhs: jax.Array | float) -> jax.Array:

@@ -86,6 +86,8 @@ def _info(solution: Any) -> Info:
 
 def _message(solution: Any, info: Info, converged: np.ndarray[Any, Any], params: Any) -> str:
     model = type(solution if params is None else params).__module__.removeprefix("diffeq.")
+    if hasattr(solution, "data_vars"):
+        model = f"sweep of {solution.attrs.get('function', 'a function')}"
     failed = np.argwhere(~converged)
     text = f"{model}: {len(failed)} of {converged.size} lanes did not converge"
     if converged.ndim:

@@ -148,8 +148,12 @@ def simulate(
 
     Returns:
       :class:`diffeq.auctions.Paths`: value, prices, orders and profits, shapes (P,) and (P, N).
+
+    Raises:
+      ValueError: a concrete solution that is not the one of these parameters and this spacing.
     """
     params, dt = _validated(params, validate.num_auctions(solution), spacing)
+    _check_belongs(solution, params, dt)
     return _simulate(key, params, solution, dt, validate.count("num_paths", num_paths))
 
 
@@ -359,6 +363,25 @@ def _limit(params: Params, times: jax.Array) -> Limit:
     either = jax.tree.map(lambda a, b: jnp.where(gradual, a, b), path, at_once)
     ok = _in_domain(params) & jnp.all((times >= 0) & (times < 1))
     return poison(either, ok, (params, times))
+
+
+def _check_belongs(solution: auctions.Solution, params: Params, dt: Any) -> None:
+    """Raise if a concrete solution does not satisfy the filter of these parameters and spacing."""
+    leaves = (*jax.tree.leaves(solution), *params, dt)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        return
+    worst = float(jnp.max(_filter_residual(solution, params, dt)))
+    if worst > float(jnp.sqrt(jnp.finfo(dt.dtype).eps)):  # not for NaN: a failed lane stays NaN
+        raise ValueError(
+            f"solution: it was not solved for these params and this spacing (residual {worst:.2g}); "
+            "pass simulate what solve was given"
+        )
+
+
+@jax.jit
+def _filter_residual(solution: auctions.Solution, params: Params, dt: jax.Array) -> jax.Array:
+    found = auctions.residual(solution, *params[:3], dt)
+    return jnp.maximum(found.pricing, found.filtering)
 
 
 def _validated(params: Params, num_auctions: int, spacing: Any) -> tuple[Params, Any]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from diffeq import auctions, holden, two_pass, validate
@@ -94,7 +95,8 @@ def _solve(params: Params, dt: jax.Array, method: str) -> Solution:
         fields, info = two_pass.equilibrium(market, dt)
         return Solution._make((*fields, info))
     by = _by_rescaling if method == "recursion" else _by_shooting
-    fields, worst, solved = by(sigma_v, sigma_u, dt)
+    unit, worst, solved = by(dt)
+    fields = _scaled(unit, sigma_v, sigma_u)
     ok = solved & two_pass.in_domain(market, dt)
     return Solution._make((*poison(fields, ok, (params, dt)), Info(ok, worst)))
 
@@ -143,45 +145,57 @@ def _recursion(
     return Sigma_0, path, worst, ok
 
 
-def _by_rescaling(
-    sigma_v: jax.Array, sigma_u: jax.Array, dt: jax.Array
-) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
-    """One recursion from Sigma_N = 1; then Sigma scales by s, lambda and delta by sqrt(s)."""
-    Sigma_0, unit, worst, ok = _recursion(jnp.ones_like(sigma_v), sigma_u, dt)
-    s = sigma_v**2 / Sigma_0
-    root_s = jnp.sqrt(s)
+def _by_rescaling(dt: jax.Array) -> tuple[_Auction, jax.Array, jax.Array]:
+    """One recursion from Sigma_N = 1, rescaled to Sigma_0 = 1; sigma_u = 1.
+
+    Sigma scales by s = 1/Sigma_0, lambda and delta by sqrt(s), alpha and beta by 1/sqrt(s).
+    """
+    one = jnp.ones((), dt.dtype)
+    Sigma_0, unit, worst, ok = _recursion(one, one, dt)
+    root_s = 1 / jnp.sqrt(Sigma_0)
     path = _Auction(
         lambda_=unit.lambda_ * root_s,
         beta=unit.beta / root_s,
         alpha=unit.alpha / root_s,
         delta=unit.delta * root_s,
-        Sigma=unit.Sigma * s,
+        Sigma=unit.Sigma / Sigma_0,
     )
-    return _with_logs(path), worst, ok
+    return path, worst, ok
 
 
-def _by_shooting(
-    sigma_v: jax.Array, sigma_u: jax.Array, dt: jax.Array
-) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
-    """The root of log Sigma_0(Sigma_N) = 2 log sigma_v; Sigma_{n−1} ≤ 2 Sigma_n brackets it."""
+def _by_shooting(dt: jax.Array) -> tuple[_Auction, jax.Array, jax.Array]:
+    """The root of log Sigma_0(log Sigma_N) = 0 at sigma_v = sigma_u = 1.
 
-    def miss(log_Sigma_N: jax.Array, theta: tuple[jax.Array, ...]) -> jax.Array:
-        sigma_v, sigma_u, dt = theta
-        return jnp.log(_recursion(jnp.exp(log_Sigma_N), sigma_u, dt)[0]) - 2 * jnp.log(sigma_v)
+    At M = 1 Sigma_{n−1} ≤ 2 Sigma_n, which brackets it.
+    """
+    one = jnp.ones((), dt.dtype)
 
-    target = 2 * jnp.log(sigma_v)
-    lowest = target - dt.shape[0] * jnp.log(2.0).astype(target.dtype) - 1
-    log_Sigma_N, info = root.bracketed(miss, lowest, target, (sigma_v, sigma_u, dt))
-    _, path, worst, ok = _recursion(jnp.exp(log_Sigma_N), sigma_u, dt)
-    return _with_logs(path), jnp.maximum(worst, info.residual), ok & info.converged
+    def miss(log_Sigma_N: jax.Array, dt: jax.Array) -> jax.Array:
+        return jnp.log(_recursion(jnp.exp(log_Sigma_N), one, dt)[0])
+
+    lowest = -dt.shape[0] * np.log(2.0) - 1
+    log_Sigma_N, info = root.bracketed(miss, lowest * one, 0 * one, dt)
+    _, path, worst, ok = _recursion(jnp.exp(log_Sigma_N), one, dt)
+    return path, jnp.maximum(worst, info.residual), ok & info.converged
 
 
-def _with_logs(path: _Auction) -> tuple[jax.Array, ...]:
+def _scaled(unit: _Auction, sigma_v: jax.Array, sigma_u: jax.Array) -> tuple[jax.Array, ...]:
+    """The fields from those of the market with sigma_v = sigma_u = 1, and their logs."""
+    log_v, log_u = jnp.log(sigma_v), jnp.log(sigma_u)
+    levels = _Auction(
+        lambda_=unit.lambda_ * (sigma_v / sigma_u),
+        beta=unit.beta * (sigma_u / sigma_v),
+        alpha=unit.alpha * (sigma_u / sigma_v),
+        delta=unit.delta * sigma_v * sigma_u,
+        Sigma=unit.Sigma * sigma_v**2,
+    )
     return (
-        *path,
-        *(jnp.log(path.lambda_), jnp.log(path.beta), jnp.log(path.Sigma)),
-        two_pass.log_but_last(path.alpha, 1),
-        two_pass.log_but_last(path.delta, 2),
+        *levels,
+        jnp.log(unit.lambda_) + log_v - log_u,
+        jnp.log(unit.beta) + log_u - log_v,
+        jnp.log(unit.Sigma) + 2 * log_v,
+        two_pass.log_but_last(unit.alpha, 1, log_u - log_v),
+        two_pass.log_but_last(unit.delta, 2, log_u + log_v),
     )
 
 

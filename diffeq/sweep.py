@@ -7,6 +7,7 @@ exploits what it knows of scale and horizon. Only one block is on the device at 
 Needs the extra ``sweep`` (xarray, tqdm).
 """
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -46,9 +47,9 @@ def sweep(
     Args:
       fn: called with one keyword per axis. A point function gets scalars and returns a Solution,
         NamedTuple, dict or array for one point; a grid function gets whole axes and returns the
-        same with the axes as leading dimensions, in the order of ``axes``.
-      axes: name → values of shape (n,); the order is the order of the dimensions. Axes that fix a
-        shape (a number of auctions) only work in a grid function.
+        same with the axes as leading dimensions, in the order of its own signature.
+      axes: name → values of shape (n,); the order is that of the dataset's dimensions. Axes that
+        fix a shape (a number of auctions) only work in a grid function.
       grid_function: whether ``fn`` is one.
       dims: names for the dimensions a single point has of its own (auctions n = 1..N).
       block_points: largest number of grid points on the device at once.
@@ -72,6 +73,9 @@ def sweep(
     {'num_insiders': 2, 'num_auctions': 2, 'sigma_v': 1, 'sigma_u': 2}
     """
     xarray = _extra("xarray")
+    asked = tuple(axes)
+    if grid_function:
+        axes = _in_its_order(fn, axes)
     values = {name: _axis(name, axis) for name, axis in axes.items()}
     lengths = tuple(len(axis) for axis in values.values())
     filled: dict[str, np.ndarray[Any, Any]] = {}
@@ -84,7 +88,8 @@ def sweep(
                 whole[block.where] = part
             bar.update(math.prod(s.stop - s.start for s in block.where))
     variables = {name: (_dims(name, whole, values, dims), whole) for name, whole in filled.items()}
-    return xarray.Dataset(variables, coords=values, attrs={"function": _name(fn)})
+    data = xarray.Dataset(variables, coords=values, attrs={"function": _name(fn)})
+    return data.transpose(*asked, ...)
 
 
 def blocks(
@@ -157,11 +162,25 @@ def _fields(result: Any) -> dict[str, np.ndarray[Any, Any]]:
 def _full(name: str, x: np.ndarray[Any, Any], chunk: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """A field with its leading dimensions broadcast to the block's."""
     try:
+        if x.ndim < len(chunk):
+            raise ValueError
         return np.broadcast_to(x, chunk + x.shape[len(chunk) :])
     except ValueError:
         raise ValueError(
             f"{name}: expected leading dimensions {chunk}, one per axis, got shape {x.shape}"
         ) from None
+
+
+def _in_its_order(fn: Callable[..., Any], axes: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes in the order in which a grid function takes, and so returns, them."""
+    own = [name for name in inspect.signature(fn).parameters if name in axes]
+    if len(own) < len(axes):
+        missing = [name for name in axes if name not in own]
+        raise ValueError(
+            f"axes: {_name(fn)} does not take {', '.join(missing)}; a grid function names every "
+            "axis in its signature, in the order of its results' dimensions"
+        )
+    return {name: axes[name] for name in own}
 
 
 def _axis(name: str, values: Any) -> np.ndarray[Any, Any]:

@@ -151,7 +151,10 @@ def _differentiate(out: Path, results: dict[str, Any]) -> str:
     params = holden.Params()
     at = jnp.log(jnp.array([params.sigma_v, params.sigma_u, params.num_insiders]))
     elasticities = jax.jacfwd(logs)(at)
-    apart = float(jnp.max(jnp.abs(elasticities - jax.jacrev(logs)(at))))
+    step = 1e-4
+    moves = step * np.eye(3)
+    differences = jnp.stack([(logs(at + h) - logs(at - h)) / (2 * step) for h in moves], axis=1)
+    apart = float(jnp.max(jnp.abs(elasticities - differences)))
     outcomes = ("lambda_1", "beta_N", "Sigma_N")
     results["elasticities"] = {
         outcome: dict(zip(names, row, strict=True))
@@ -167,7 +170,8 @@ def _differentiate(out: Path, results: dict[str, Any]) -> str:
     return f"""## Its derivatives
 
 Elasticities at M = {params.num_insiders:g}, N = 10: a parameter up 1 % moves the outcome by so many
-per cent. The derivatives are exact (implicit); forward and reverse mode differ by {apart:.0e}.
+per cent. The derivatives are exact (implicit); central differences, which are not, agree to
+{apart:.0e}.
 
 | | sigma_v | sigma_u | num_insiders |
 |---|---|---|---|

@@ -141,35 +141,35 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
         return (value + q * jnp.sqrt(r / (1 + r) * dt)) / jnp.sqrt(1 + r), value
 
     def auction(before: Any, n: tuple[Any, ...]) -> tuple[Any, Fields]:
-        """All of auction n from sd(v − p_{n−1}), log Sigma_{n−1} and what its sum has lost."""
-        (sd, log_before, lost), (y, dt, rent, has_alpha, has_delta) = before, n
+        """All of auction n from s = sd(v − p_{n−1}), s/sigma_u, sigma_u/(M s) and log Sigma_{n−1}.
+
+        Three products instead of one keep every level in range as long as it can be.
+        """
+        (sd, over_su, under_su, log_before, lost), (y, dt, rent, has_alpha, has_delta) = before, n
         r, q = M / (1 + 2 * y), y / (1 + 2 * y)
         share = jnp.sqrt(r / (1 + r))  # lambda_n sigma_u sqrt(dt_n) / sd(v − p_n)
-        sd, drop = sd / jnp.sqrt(1 + r), -jnp.log1p(r) - lost
+        root = jnp.sqrt(1 + r)
+        sd, over_su, under_su = sd / root, over_su / root, under_su * root
+        drop = -jnp.log1p(r) - lost
         log_Sigma = log_before + drop  # Kahan's sum: N = 10 000 costs no digits
         lost = (log_Sigma - log_before) - drop
-        lambda_ = share * sd / (sigma_u * jnp.sqrt(dt))
-        beta = share * sigma_u / (M * jnp.sqrt(dt) * sd)
-        alpha = jnp.where(has_alpha, q / lambda_, 0.0)
-        delta = sigma_u * sd * rent
+        root_dt = jnp.sqrt(dt)
+        lambda_, beta = share * over_su / root_dt, share * under_su / root_dt
+        alpha = jnp.where(has_alpha, q * M * root_dt / share * under_su, 0.0)  # q/lambda_n
+        delta = sigma_u * rent * sd
         log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
         log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
         log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
         log_rent = _log_if(has_delta, rent)
         log_delta = jnp.where(has_delta, log_rent + log_su + log_Sigma / 2, -jnp.inf)
         levels = lambda_, beta, alpha, delta, sd * sd
-        return (sd, log_Sigma, lost), (
-            *levels,
-            log_lambda,
-            log_beta,
-            log_Sigma,
-            log_alpha,
-            log_delta,
-        )
+        logs = log_lambda, log_beta, log_Sigma, log_alpha, log_delta
+        return (sd, over_su, under_su, log_Sigma, lost), (*levels, *logs)
 
     left = np.arange(dt.shape[0])[::-1]  # auctions after n: alpha_N = 0, so delta_{N−1} = 0 too
     _, rents = lax.scan(rent, jnp.zeros_like(M), (y, dt), reverse=True)
-    prior = sigma_v, 2 * jnp.log(sigma_v), jnp.zeros_like(sigma_v)
+    ratio = sigma_v / sigma_u, (sigma_u / sigma_v) * (1 / M)
+    prior = sigma_v, *ratio, 2 * jnp.log(sigma_v), jnp.zeros_like(sigma_v)
     _, fields = lax.scan(auction, prior, (y, dt, rents, left > 0, left > 1))
     return fields
 
@@ -179,9 +179,10 @@ def _log_if(positive: Any, x: jax.Array) -> jax.Array:
     return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
 
 
-def log_but_last(x: jax.Array, num_zeros: int) -> jax.Array:
-    """Log of x, whose last ``num_zeros`` entries are 0 (of alpha one, of delta two)."""
-    return _log_if(np.arange(x.shape[0]) < x.shape[0] - num_zeros, x)
+def log_but_last(x: jax.Array, num_zeros: int, log_unit: jax.Array) -> jax.Array:
+    """Log of x times a unit; the last ``num_zeros`` entries are 0 (of alpha one, of delta two)."""
+    positive = np.arange(x.shape[0]) < x.shape[0] - num_zeros
+    return jnp.where(positive, _log_if(positive, x) + log_unit, -jnp.inf)
 
 
 # The equilibrium and its derivatives, exact and of every order. A large batch is walked in
@@ -245,13 +246,20 @@ def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
     one = poisoned_one(info.converged, (params, dt))
 
     def moved(slope: jax.Array, level: jax.Array, powers: tuple[int, int]) -> jax.Array:
-        return one * (slope * M + level * (powers[0] * v + powers[1] * u) + 0 * p)
+        by_scale = powers[0] * v + powers[1] * u
+        return one * (_coefficient(slope) * M + _coefficient(level) * by_scale + 0 * p)
 
     # log 0 stays where it is
-    scales = (*fields[:5], *(jnp.where(jnp.isneginf(log), 0.0, 1.0) for log in fields[5:]))
+    scales = (*fields[:5], *((~jnp.isneginf(log)).astype(log.dtype) for log in fields[5:]))
     powers = (*POWERS, *LOG_POWERS)
     fields_dot = tuple(map(moved, slopes, scales, powers))
     return (fields, info), (fields_dot, _no_move(info))
+
+
+def _coefficient(x: jax.Array) -> jax.Array:
+    """The largest number where x overflowed: a zero cotangent then stays 0, where inf gives NaN."""
+    largest = jnp.finfo(x.dtype).max
+    return jnp.nan_to_num(x, nan=largest, posinf=largest, neginf=-largest)
 
 
 def _instantiated(move: Any, at: jax.Array) -> jax.Array:

@@ -82,6 +82,7 @@ def axes(**values: Any) -> dict[str, Any]:
 
     Points outside a domain are not refused here: the grid flags them one by one.
     """
+    typed = [value.dtype for value in values.values() if hasattr(value, "dtype")]
     for name, value in values.items():
         if isinstance(value, list | tuple):
             values[name] = value = _stacked(name, value)
@@ -90,7 +91,7 @@ def axes(**values: Any) -> dict[str, Any]:
             raise TypeError(f"{name}: expected real numbers, got {value!r}")
         if np.ndim(value) != 1 or np.size(value) == 0:
             raise ValueError(f"{name}: expected shape (n,) with n ≥ 1, got {np.shape(value)}")
-    dtype = jnp.result_type(float, *(v for v in values.values() if hasattr(v, "dtype")))
+    dtype = jnp.result_type(float, *typed)
     return {name: _cast(value, dtype) for name, value in values.items()}
 
 
@@ -127,8 +128,13 @@ def num_auctions(solution: Any) -> int:
     """The N of one solution: its arrays must have shape (N,).
 
     Raises:
+      TypeError: another object, such as the last auctions of many horizons.
       ValueError: a batched solution (its lanes would be taken for auctions).
     """
+    if not (hasattr(solution, "alpha") and hasattr(solution, "log_delta")):
+        raise TypeError(
+            f"solution: expected the Solution of solve(), got {type(solution).__name__}"
+        )
     shape = jnp.shape(solution.lambda_)
     if len(shape) != 1:
         raise ValueError(

@@ -5,11 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from diffeq import __main__ as command_line
 from diffeq.tour import TRUTH, tour
+
+
+@pytest.fixture(autouse=True)
+def same_precision_after():
+    """The command line sets float64, as a program may; the tests after it keep theirs."""
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
+
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {

@@ -46,6 +46,23 @@ def test_points_are_solves_for_every_block_size(block_points):
     assert diffeq.check(data) is data
 
 
+def test_labels_follow_the_names_not_the_order_of_the_axes():
+    axes = dict(
+        sigma_u=[1.0, 2.0], num_auctions=[1, 2], num_insiders=[1.0, 2.0], sigma_v=[1.0, 3.0]
+    )
+    data = sweep(holden.grid, axes, grid_function=True)
+    assert data.lambda_.dims == tuple(axes)
+    point = data.lambda_.sel(sigma_v=3.0, sigma_u=2.0, num_insiders=1.0, num_auctions=1)
+    np.testing.assert_allclose(point, 3.0 / (2 * 2.0), rtol=1e-6)
+
+
+def test_a_grid_function_must_name_its_axes():
+    with pytest.raises(ValueError, match="does not take y"):
+        sweep(lambda x: x, dict(x=[1.0], y=[2.0]), grid_function=True)
+    with pytest.raises(ValueError, match="expected leading dimensions"):
+        sweep(lambda x, y: x, dict(x=[1.0, 2.0], y=[2.0, 3.0]), grid_function=True)
+
+
 def test_grid_function_agrees_with_the_point_function():
     data = sweep(holden.grid, grid_axes(), grid_function=True, block_points=30)
     points = sweep(at_point, AXES)

@@ -330,12 +330,15 @@ def _converged(
     Either max|g_i| ≤ tolerance · |loss|: the elasticities of the loss with respect to the
     parameters. Or, for a loss that goes to zero as in a perfect fit, the quasi-Newton step (the
     gradient measured by the curvature) moves no coordinate by more than the tolerance, or loss and
-    gradient are tolerance² of the largest loss on the way, as when a parameter runs to its edge.
+    gradient are tolerance² of the largest loss on the way (at most 1/tolerance: a wild start must
+    not excuse a poor end), as when a parameter runs to its edge.
     """
     largest = jnp.max(jnp.abs(trial.gradient))
-    flat = largest <= tolerance * jnp.maximum(jnp.abs(trial.loss), tolerance * scale)
+    size = jnp.abs(trial.loss)
+    flat = largest <= tolerance * size
+    gone = jnp.maximum(largest, size) <= tolerance**2 * jnp.minimum(scale, 1 / tolerance)
     short = (accepted > 2) & (jnp.max(jnp.abs(direction)) <= tolerance)
-    return flat | short
+    return flat | short | gone
 
 
 def _downhill(gradient: jax.Array) -> jax.Array:

@@ -191,8 +191,9 @@ def regress(
         ValueError: Shapes that differ or are not (n,), fewer than 3 intervals, NaN or infinite
             values, flow that does not vary, mids that never move, or lags out of range.
     """
-    dtype = jnp.result_type(float, mid_change, signed_flow)
-    y, x = jnp.asarray(mid_change, dtype), jnp.asarray(signed_flow, dtype)
+    y, x = jnp.asarray(mid_change), jnp.asarray(signed_flow)
+    dtype = jnp.result_type(float, y, x)
+    y, x = y.astype(dtype), x.astype(dtype)
     if y.ndim != 1 or y.shape != x.shape:
         raise ValueError(
             f"mid_change and signed_flow must have one shape (n,), got {y.shape} and {x.shape}; "

@@ -187,7 +187,8 @@ def calibrate_tape(
     tape = _tape(price_change, signed_flow, spacing)
     y, dp, N = tape.flow, tape.price_change, tape.flow.shape[1]
     slope = float(np.sum(y * dp) / np.sum(y * y))
-    rest = float(np.std(dp - slope * y)) or float(np.std(dp)) * 1e-3
+    # a start for sigma_e even where flow explains every change
+    rest = max(float(np.std(dp - slope * y)), 1e-3 * float(np.sqrt(np.mean(dp * dp))))
     M = 1.0 if num_insiders is None else float(num_insiders)
     sigma_u = float(np.sqrt(N * np.mean(y * y) / 2))
     level = abs(slope) or rest / sigma_u
@@ -239,10 +240,14 @@ def _solved(params: holden.Params, path: _Path) -> holden.Solution:
 
 def check_num_insiders(num_insiders: float | None) -> None:
     """Raise ValueError unless ``num_insiders`` is None (estimate it) or finite and positive."""
-    if num_insiders is not None and not (np.isfinite(num_insiders) and num_insiders > 0):
+    try:
+        fine = num_insiders is None or (np.isfinite(float(num_insiders)) and num_insiders > 0)
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
         raise ValueError(
             f"num_insiders: expected a finite positive number, or None to estimate it, "
-            f"got {num_insiders}"
+            f"got {num_insiders!r}"
         )
 
 

@@ -248,7 +248,7 @@ def test_a_missing_column_is_named_with_those_there(tmp_path):
         readers.generic.tape(path)
     parquet = tmp_path / "t.parquet"
     pd.DataFrame({"time": [1], "bid": [1]}).to_parquet(parquet)
-    with pytest.raises(ValueError, match="t.parquet has no column 'ask', 'bid_size', 'ask_size'"):
+    with pytest.raises(ValueError, match="t.parquet has no column 'ask'"):
         readers.generic.tape(quotes=parquet)
 
 

@@ -100,7 +100,13 @@ def tape(
             trade_layout = TradeLayout(sign="sign" if "sign" in tables.columns(trades) else None)
         trade_stream = trade_stream_of(trades, trade_layout, bad_rows)
     if quotes is not None:
-        quote_stream = quote_stream_of(quotes, quote_layout or QuoteLayout(), bad_rows)
+        if quote_layout is None:
+            there = tables.columns(quotes)
+            quote_layout = QuoteLayout(
+                bid_size="bid_size" if "bid_size" in there else None,
+                ask_size="ask_size" if "ask_size" in there else None,
+            )
+        quote_stream = quote_stream_of(quotes, quote_layout, bad_rows)
     return records.tape(trade_stream, quote_stream)
 
 
