@@ -367,14 +367,13 @@ def _limit(params: Params, times: jax.Array) -> Limit:
 
 def _check_belongs(solution: auctions.Solution, params: Params, dt: Any) -> None:
     """Raise if a concrete solution does not satisfy the filter of these parameters and spacing."""
-    leaves = (*jax.tree.leaves(solution), *params, dt)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    worst = jnp.max(_filter_residual(solution, params, dt))
+    if isinstance(worst, jax.core.Tracer):
         return
-    worst = float(jnp.max(_filter_residual(solution, params, dt)))
-    if worst > float(jnp.sqrt(jnp.finfo(dt.dtype).eps)):  # not for NaN: a failed lane stays NaN
+    if worst > jnp.sqrt(jnp.finfo(dt.dtype).eps):  # not for NaN: a failed lane stays NaN
         raise ValueError(
-            f"solution: it was not solved for these params and this spacing (residual {worst:.2g}); "
-            "pass simulate what solve was given"
+            "solution: it was not solved for these params and this spacing "
+            f"(residual {float(worst):.2g}); pass simulate what solve was given"
         )
 
 

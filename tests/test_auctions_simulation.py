@@ -167,6 +167,19 @@ def test_errors_do_not_cancel_when_the_price_has_converged() -> None:
     helpers.assert_mean(scaled, np.ones(20), "variance of errors in units of Sigma")
 
 
+def test_a_solution_of_another_market_is_refused() -> None:
+    """The wrong spacing, parameters or object would give wrong paths without a word."""
+    params = holden.Params(2.5, 5.0, 3.0)
+    spaced = holden.solve(params, num_auctions=2, spacing=[0.1, 0.9])
+    key = jax.random.key(0)
+    with pytest.raises(ValueError, match="not solved for these params and this spacing"):
+        holden.simulate(key, params, spaced, num_paths=2)
+    with pytest.raises(ValueError, match="not solved for these params and this spacing"):
+        holden.simulate(key, params._replace(sigma_v=1.0), spaced, num_paths=2, spacing=[0.1, 0.9])
+    with pytest.raises(TypeError, match="expected the Solution of solve"):
+        holden.simulate(key, params, holden.solve_up_to(params, max_auctions=2), num_paths=2)
+
+
 def test_simulation_is_differentiable_and_batches() -> None:
     """d mean price / d p_0 = 1 path by path; a vmap over keys is the keys one by one."""
     params = holden.Params(2.5, 5.0, 2.0, 100.0)

@@ -570,3 +570,33 @@ def test_solution_fields_are_the_papers_in_its_order() -> None:
     assert holden.Solution._fields[:5] == NAMES
     assert holden.Solution._fields[-1] == "info"
     assert auctions.Solution is holden.Solution or issubclass(holden.Solution, auctions.Solution)
+
+
+def test_residual_catches_every_field() -> None:
+    """A solution wrong in any one field, level or log, does not pass."""
+    params = Params(SIGMA_V, SIGMA_U, 3.0)
+    solution = holden.solve(params, num_auctions=4)
+    for name in solution._fields[:-1]:
+        wrong = solution._replace(**{name: 1.001 * getattr(solution, name)})
+        worst = max(float(jnp.max(r)) for r in holden.residual(wrong, params))
+        assert worst > 1e-5, name
+
+
+def test_an_overflowed_sibling_leaves_other_derivatives_alone() -> None:
+    """beta_N = inf: reverse mode of log_Sigma_N is finite and forward mode's."""
+
+    def both(M: jax.Array) -> tuple[jax.Array, jax.Array]:
+        solution = holden.solve(Params(2.5, 5.0, M), num_auctions=1000)
+        return solution.log_Sigma[-1], solution.beta[-1]
+
+    forward, reverse = jax.jacfwd(both)(5.0)[0], jax.jacrev(both)(5.0)[0]
+    assert np.isinf(both(5.0)[1]) and np.isfinite(reverse)
+    np.testing.assert_allclose(forward, reverse, rtol=1e-6)
+
+
+def test_levels_stay_in_range_as_long_as_they_can() -> None:
+    """In float32 sd(v − p_N) underflows long before beta_N overflows."""
+    f = np.float32
+    solution = holden.solve(Params(f(2.5), f(5), f(1e6), f(0)), num_auctions=13)
+    np.testing.assert_allclose(solution.beta[-1], np.exp(np.float64(solution.log_beta[-1])), 1e-3)
+    assert np.isfinite(solution.beta[-1])

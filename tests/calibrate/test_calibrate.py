@@ -448,3 +448,17 @@ def test_bad_input():
             normal_loss, Normal(np.zeros(2), np.array([1.0, -1.0])), SAMPLE.reshape(2, -1),
             domains=SIGMA,
         )  # fmt: skip
+
+
+@pytest.mark.float64
+def test_a_wild_start_does_not_excuse_a_poor_end():
+    """From s = 1e-12 the loss falls by 26 decades: only the optimum counts as converged."""
+    x = np.random.default_rng(0).normal(3, 2, 200)
+    fit = calibrate(_normal_terms, {"mu": 0.0, "s": 1e-12}, x, domains={"s": Positive()})
+    if fit.converged:
+        np.testing.assert_allclose(fit.params["mu"], x.mean(), rtol=1e-5)
+        np.testing.assert_allclose(fit.params["s"], x.std(), rtol=1e-5)
+
+
+def _normal_terms(params, x):
+    return jnp.log(params["s"]) + ((x - params["mu"]) / params["s"]) ** 2 / 2
