@@ -10,12 +10,12 @@ Three ways to the same equilibrium, which must and do agree:
 Reference: Kyle (1985), Econometrica 53, 1315–1335.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from diffeq import auctions, holden, two_pass, validate
@@ -173,7 +173,7 @@ def _by_shooting(dt: jax.Array) -> tuple[_Auction, jax.Array, jax.Array]:
     def miss(log_Sigma_N: jax.Array, dt: jax.Array) -> jax.Array:
         return jnp.log(_recursion(jnp.exp(log_Sigma_N), one, dt)[0])
 
-    lowest = -dt.shape[0] * np.log(2.0) - 1
+    lowest = -dt.shape[0] * math.log(2.0) - 1
     log_Sigma_N, info = root.bracketed(miss, lowest * one, 0 * one, dt)
     _, path, worst, ok = _recursion(jnp.exp(log_Sigma_N), one, dt)
     return path, jnp.maximum(worst, info.residual), ok & info.converged
