@@ -82,16 +82,15 @@ def axes(**values: Any) -> dict[str, Any]:
 
     Points outside a domain are not refused here: the grid flags them one by one.
     """
-    typed = [value.dtype for value in values.values() if hasattr(value, "dtype")]
+    dtype = jnp.result_type(float, *(v for v in values.values() if hasattr(v, "dtype")))
     for name, value in values.items():
         if isinstance(value, list | tuple):
             values[name] = value = _stacked(name, value)
-        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
-        if not jnp.issubdtype(dtype, np.floating) and not jnp.issubdtype(dtype, np.integer):
+        own = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        if not jnp.issubdtype(own, np.floating) and not jnp.issubdtype(own, np.integer):
             raise TypeError(f"{name}: expected real numbers, got {value!r}")
         if np.ndim(value) != 1 or np.size(value) == 0:
             raise ValueError(f"{name}: expected shape (n,) with n ≥ 1, got {np.shape(value)}")
-    dtype = jnp.result_type(float, *typed)
     return {name: _cast(value, dtype) for name, value in values.items()}
 
 
