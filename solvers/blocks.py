@@ -2,8 +2,8 @@
 
 A vmapped recursion over n touches every lane of the batch once per step: with 10⁵ lanes each step
 streams through main memory, and every intermediate array is memory the operating system must map
-afresh. ``in_blocks`` makes ``jax.vmap`` walk the batch block by block instead: same numbers, two to
-three times sooner. On an accelerator, where wide batches are what is wanted, it changes nothing.
+afresh. ``in_blocks`` makes ``jax.vmap`` walk the batch block by block instead: the same numbers,
+from less memory. On an accelerator, where wide batches are what is wanted, it changes nothing.
 """
 
 from collections.abc import Callable
