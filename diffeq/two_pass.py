@@ -52,7 +52,7 @@ def in_domain(params: Market, dt: jax.Array) -> jax.Array:
 def kappa(y: jax.Array, num_insiders: jax.Array, ratio: jax.Array) -> jax.Array:
     """1/k_n, k_n = (1−q_n)² / ((1−2q_n)[M(1−2q_n)+1]²) · dt_n/dt_{n−1}; ratio = dt_{n−1}/dt_n."""
     t = 1 + 2 * y
-    return ((t + num_insiders) / (1 + y)) ** 2 / t * ratio
+    return (t + num_insiders) ** 2 / ((1 + y) ** 2 * t) * ratio
 
 
 def step_residual(
@@ -79,14 +79,14 @@ def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.A
     z = jnp.sqrt(ck)
     wide = ck > 4
     half = jnp.where(wide, z - 2, ck / 4 - 1)
-    product = jnp.where(wide, 4 * z / c, 2 * kappa)
+    product = jnp.where(wide, z * (4 / c), 2 * kappa)
     root = jnp.sqrt(half * half + product)
     u = jnp.where(wide, half + root, product) / jnp.where(wide, 2.0, 2 * (root - half))
     for _ in range(2):
-        slope = u * (3 * u + 8) + (4 - ck)
-        h = (u * (u * (u + 4) + (4 - ck)) - 2 * kappa) / slope
-        a = (3 * u + 4) * h / slope  # h f''/(2f'), and f''' = 6
-        u = u - h * (1 - a) / (1 - 2 * a + h * h / slope)
+        per_slope = 1 / (u * (3 * u + 8) + (4 - ck))
+        h = (u * (u * (u + 4) + (4 - ck)) - 2 * kappa) * per_slope
+        a = (3 * u + 4) * h * per_slope  # h f''/(2f'), and f''' = 6
+        u = u - h * (1 - a) / (1 - 2 * a + h * h * per_slope)
     left, right = u * (u + 2) ** 2, ck * u + 2 * kappa
     apart = jnp.abs(left - right)
     # u f'(u) = 2u³ + 4u² + 2 kappa at the root: the Newton step, relative to u
@@ -132,30 +132,38 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     Everything is computed inside the two scans, lane by lane in memory order; only copies remain.
     """
     sigma_v, sigma_u, M, _ = params
-    log_M, log_su = jnp.log(M), jnp.log(sigma_u)
+    log_M, log_su, root_dt = jnp.log(M), jnp.log(sigma_u), jnp.sqrt(dt)
+
+    def of_auction(y: jax.Array) -> Fields:
+        """r, q, sqrt(r) and sqrt(1 + r), by which the standard deviation of v shrinks."""
+        per_t = 1 / (1 + 2 * y)
+        r = M * per_t
+        return r, y * per_t, jnp.sqrt(r), jnp.sqrt(1 + r)
 
     def rent(value: jax.Array, n: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """delta_{n−1} from delta_n in units of sigma_u sd(v − p_n): in range where delta is not."""
-        y, dt = n
-        r, q = M / (1 + 2 * y), y / (1 + 2 * y)
-        return (value + q * jnp.sqrt(r / (1 + r) * dt)) / jnp.sqrt(1 + r), value
+        y, root_dt = n
+        _, q, root_r, root = of_auction(y)
+        shrink = 1 / root
+        return (value + q * root_r * shrink * root_dt) * shrink, value
 
     def auction(before: Any, n: tuple[Any, ...]) -> tuple[Any, Fields]:
         """All of auction n from s = sd(v − p_{n−1}), s/sigma_u, sigma_u/(M s) and log Sigma_{n−1}.
 
         Three products instead of one keep every level in range as long as it can be.
         """
-        (sd, over_su, under_su, log_before, lost), (y, dt, rent, has_alpha, has_delta) = before, n
-        r, q = M / (1 + 2 * y), y / (1 + 2 * y)
-        share = jnp.sqrt(r / (1 + r))  # lambda_n sigma_u sqrt(dt_n) / sd(v − p_n)
-        root = jnp.sqrt(1 + r)
-        sd, over_su, under_su = sd / root, over_su / root, under_su * root
+        sd, over_su, under_su, log_before, lost = before
+        y, dt, root_dt, rent, has_alpha, has_delta = n
+        r, q, root_r, root = of_auction(y)
+        shrink = 1 / root
+        share = root_r * shrink  # lambda_n sigma_u sqrt(dt_n) / sd(v − p_n)
+        sd, over_su, under_su = sd * shrink, over_su * shrink, under_su * root
         drop = -jnp.log1p(r) - lost
         log_Sigma = log_before + drop  # Kahan's sum: N = 10 000 costs no digits
         lost = (log_Sigma - log_before) - drop
-        root_dt = jnp.sqrt(dt)
-        lambda_, beta = share * over_su / root_dt, share * under_su / root_dt
-        alpha = jnp.where(has_alpha, q * M * root_dt / share * under_su, 0.0)  # q/lambda_n
+        per_root_dt = 1 / root_dt
+        lambda_, beta = share * per_root_dt * over_su, share * per_root_dt * under_su
+        alpha = jnp.where(has_alpha, y * root_r * root * root_dt * under_su, 0.0)  # q/lambda_n
         delta = sigma_u * rent * sd
         log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
         log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
@@ -167,10 +175,10 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
         return (sd, over_su, under_su, log_Sigma, lost), (*levels, *logs)
 
     left = np.arange(dt.shape[0])[::-1]  # auctions after n: alpha_N = 0, so delta_{N−1} = 0 too
-    _, rents = lax.scan(rent, jnp.zeros_like(M), (y, dt), reverse=True)
+    _, rents = lax.scan(rent, jnp.zeros_like(M), (y, root_dt), reverse=True)
     ratio = sigma_v / sigma_u, (sigma_u / sigma_v) * (1 / M)
     prior = sigma_v, *ratio, 2 * jnp.log(sigma_v), jnp.zeros_like(sigma_v)
-    _, fields = lax.scan(auction, prior, (y, dt, rents, left > 0, left > 1))
+    _, fields = lax.scan(auction, prior, (y, dt, root_dt, rents, left > 0, left > 1))
     return fields
 
 

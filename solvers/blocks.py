@@ -67,6 +67,7 @@ def _by_blocks(
             block(start),
         )
 
-    shapes = jax.eval_shape(block, 0)
-    empty = jax.tree.map(lambda s: lax.empty((axis_size, *s.shape[1:]), s.dtype), shapes)
-    return lax.fori_loop(0, -(-axis_size // lanes), body, empty)
+    # one constant each: equal ones would be shared by the compiler, then copied for every output
+    shapes, tree = jax.tree.flatten(jax.eval_shape(block, 0))
+    start = [jnp.full((axis_size, *s.shape[1:]), i, s.dtype) for i, s in enumerate(shapes)]
+    return lax.fori_loop(0, -(-axis_size // lanes), body, jax.tree.unflatten(tree, start))
