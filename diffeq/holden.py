@@ -10,7 +10,7 @@ true only if sigma_v² is read as the posterior variance.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ class Params(NamedTuple):
     sigma_u: Any = 5.0
     """Standard deviation of noise orders over the whole day, > 0, in asset units."""
     num_insiders: Any = 2.0
-    """M > 0, real: every equation is smooth in it."""
+    """M > 0, real: every equation is smooth in it. In float32 a lane above 1e8 is flagged."""
     p_0: Any = 100.0
     """Prior mean of the value, in price units."""
 
@@ -207,6 +207,12 @@ class Table(NamedTuple):
     """Whether the one backward pass converged, and its largest residual."""
 
 
+@overload
+def solve_up_to(
+    params: Params, *, max_auctions: int, tables: Literal[False] = False
+) -> Terminal: ...
+@overload
+def solve_up_to(params: Params, *, max_auctions: int, tables: Literal[True]) -> Table: ...
 def solve_up_to(params: Params, *, max_auctions: int, tables: bool = False) -> Terminal | Table:
     """The equilibria with N = 1..max_auctions equal auctions, from one backward pass.
 
@@ -298,7 +304,8 @@ def _grid(axes: dict[str, jax.Array], horizons: tuple[int, ...]) -> Grid:
 
     (lambda_1, beta_1, Sigma_1), worst, ok = jax.vmap(unit)(M)
     ratio = sigma_v[:, None] / sigma_u[None, :]
-    variance = sigma_v[:, None] ** 2 * jnp.ones_like(ratio) + 0 * ratio
+    nan_if_either = 0 * sigma_v[:, None] + 0 * sigma_u[None, :]
+    variance = sigma_v[:, None] ** 2 + nan_if_either
     shape = (M.size, len(horizons), sigma_v.size, sigma_u.size)
 
     def scaled(unit: jax.Array, scale: jax.Array) -> jax.Array:
@@ -306,7 +313,8 @@ def _grid(axes: dict[str, jax.Array], horizons: tuple[int, ...]) -> Grid:
         return (unit.reshape(-1, 1) * scale.reshape(1, -1)).reshape(shape)
 
     fields = (scaled(lambda_1, ratio), scaled(beta_1, 1 / ratio), scaled(Sigma_1, variance))
-    converged = (ok & jnp.isfinite(M))[:, None, None, None] & jnp.isfinite(variance)[None, None]
+    ok = ok & jnp.isfinite(M)  # NaN: outside the domain
+    converged = ok[:, None, None, None] & jnp.isfinite(nan_if_either)[None, None]
     info = Info(jnp.broadcast_to(converged, shape), worst[:, None, None, None])
     return Grid(*fields, info)
 

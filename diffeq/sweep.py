@@ -10,7 +10,7 @@ Needs the extra ``sweep`` (xarray, tqdm).
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -49,7 +49,8 @@ def sweep(
         NamedTuple, dict or array for one point; a grid function gets whole axes and returns the
         same with the axes as leading dimensions, in the order of its own signature.
       axes: name → values of shape (n,); the order is that of the dataset's dimensions. Axes that
-        fix a shape (a number of auctions) only work in a grid function.
+        fix a shape (a number of auctions) only work in a grid function. No axis may bear the name
+        of a dimension in ``dims`` or of a field of the result.
       grid_function: whether ``fn`` is one.
       dims: names for the dimensions a single point has of its own (auctions n = 1..N).
       block_points: largest number of grid points on the device at once.
@@ -60,7 +61,8 @@ def sweep(
       ``info.residual`` become ``converged`` and ``residual``. :func:`diffeq.check` accepts it.
 
     Raises:
-      ValueError: an axis that is empty or not one-dimensional, or results of the wrong shape.
+      ValueError: an axis that is empty, not one-dimensional or named like something else in the
+        dataset (known of a grid function after its first block), or results of the wrong shape.
       ImportError: the extra ``sweep`` is not installed.
 
     >>> from diffeq import holden
@@ -78,10 +80,15 @@ def sweep(
         axes = _in_its_order(fn, axes)
     values = {name: _axis(name, axis) for name, axis in axes.items()}
     lengths = tuple(len(axis) for axis in values.values())
+    _refuse_names(asked, dims, "a dimension in dims")
+    if not grid_function:
+        point = jax.eval_shape(fn, **{name: axis[0] for name, axis in values.items()})
+        _refuse_names(asked, _named(point), "a field of the result")
     filled: dict[str, np.ndarray[Any, Any]] = {}
     points = math.prod(lengths)
     with _bar(points, progress) as bar:
         for block in blocks(fn, values, grid_function=grid_function, block_points=block_points):
+            _refuse_names(asked, block.fields, "a field of the result")
             for name, part in block.fields.items():
                 own = part.shape[len(lengths) :]
                 whole = filled.setdefault(name, np.empty(lengths + own, part.dtype))
@@ -150,13 +157,27 @@ def _chunks(lengths: tuple[int, ...], block_points: int) -> tuple[int, ...]:
 
 
 def _fields(result: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """Leaves of a solution by name, on the host; ``info`` is transparent."""
-    paths = jax.tree_util.tree_leaves_with_path(result)
-    fields = {}
-    for path, leaf in paths:
+    """Leaves of a solution by name, on the host."""
+    return {name: np.asarray(leaf) for name, leaf in _named(result).items()}
+
+
+def _named(result: Any) -> dict[str, Any]:
+    """Leaves of a solution by name; ``info`` is transparent."""
+    named = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(result):
         name = jax.tree_util.keystr(path, simple=True, separator=".").removeprefix("info.")
-        fields[name or "value"] = np.asarray(leaf)
-    return fields
+        named[name or "value"] = leaf
+    return named
+
+
+def _refuse_names(axes: tuple[str, ...], taken: Iterable[str], by: str) -> None:
+    """Raise for an axis whose name means something else in the dataset."""
+    for name in axes:
+        if name in taken:
+            raise ValueError(
+                f"axes: {name!r} is also the name of {by}; rename the axis (a function that calls "
+                "its argument so can be wrapped in one that does not)"
+            )
 
 
 def _full(name: str, x: np.ndarray[Any, Any], chunk: tuple[int, ...]) -> np.ndarray[Any, Any]:

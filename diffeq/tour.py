@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,8 @@ import numpy as np
 from diffeq import holden, kyle, validate
 from diffeq.calibrate import Calibration
 from diffeq.check import check
-from diffeq.empirical import impact, insiders, readers, signing, simulated
-from diffeq.empirical.readers.records import Quotes, Tape
+from diffeq.empirical import impact, insiders, sample
+from diffeq.empirical.sample import TRUTH, Sample
 from diffeq.figures import calibration as calibration_figures
 from diffeq.figures import insiders as figures
 from diffeq.sweep import sweep
@@ -26,29 +26,10 @@ from diffeq.sweep import sweep
 if TYPE_CHECKING:
     import xarray as xr
 
-TRUTH = insiders.TapeParams(sigma_v=2.5, sigma_u=5000.0, num_insiders=2.0, sigma_e=0.5)
-"""The market behind the simulated tape: 40 days of 10 auctions."""
-NUM_DAYS = 40
 _EDGE = """
 At an edge: impact on this tape rises towards its end, which no number of insiders above zero gives.
 Fix it instead (`--num-insiders 1` is Kyle), or cut the tape into fewer auctions.
 """
-STEPS = 5  # subintervals of an auction in the regression that shows lambda_n
-
-
-class Sample(NamedTuple):
-    """A tape cut into D days of N auctions, and each auction into steps."""
-
-    price_change: np.ndarray[Any, Any]
-    """(D, N, steps)"""
-    flow: np.ndarray[Any, Any]
-    """(D, N, steps)"""
-    hour: np.ndarray[Any, Any]
-    """Middle of each auction of the first day, in hours after midnight, (N,)."""
-    source: str
-    """What was read, in words."""
-    signing: str
-    """How trades were signed, and how well if that is known."""
 
 
 def tour(
@@ -81,7 +62,12 @@ def tour(
     # first what can be wrong: a bad option or file then loses nothing
     validate.count("num_auctions", num_auctions)
     insiders.check_num_insiders(num_insiders)
-    sample = _sample(trades, quotes, num_auctions, bad_rows)
+    if trades is not None:
+        auctions = sample.read(trades, quotes, num_auctions, bad_rows)
+    elif quotes is None:
+        auctions = sample.simulate(num_auctions)
+    else:
+        raise ValueError("quotes: expected a file of trades beside them; add --trades FILE")
     out.mkdir(parents=True, exist_ok=True)
     report: list[str] = ["# A tour of Kyle (1985) and Holden–Subrahmanyam (1992)\n"]
     results: dict[str, Any] = {}
@@ -89,7 +75,7 @@ def tour(
         ("solve", lambda: _solve(out, results)),
         ("differentiate", lambda: _differentiate(out, results)),
         ("sweep", lambda: _sweep(out, results)),
-        ("calibrate", lambda: _calibrate(sample, num_insiders, trades is None, out, results)),
+        ("calibrate", lambda: _calibrate(auctions, num_insiders, trades is None, out, results)),
     ]
     with tqdm(steps, unit="step") as bar:
         for name, step in bar:
@@ -227,80 +213,18 @@ def _write_terminal_values(at: "xr.Dataset", path: Path) -> None:
                 writer.writerow([M, N, *(f"{float(field):.12g}" for field in fields)])
 
 
-def _sample(
-    trades: Path | None, quotes: Path | None, num_auctions: int, bad_rows: Literal["error", "drop"]
-) -> Sample:
-    """Read or simulate a tape, sign it, and cut it into days, auctions and steps."""
-    if trades is None:
-        if quotes is not None:
-            raise ValueError("quotes: expected a file of trades beside them; add --trades FILE")
-        params = holden.Params(TRUTH.sigma_v, TRUTH.sigma_u, TRUTH.num_insiders)
-        tape = simulated.tape(
-            jax.random.key(7),
-            params,
-            num_auctions=num_auctions,
-            num_days=NUM_DAYS,
-            sigma_e=TRUTH.sigma_e,
-        )
-        source = f"a simulated tape: {NUM_DAYS} days of {num_auctions} auctions"
-        days = [(_open(d), _open(d) + simulated.HOURS) for d in range(NUM_DAYS)]
-    else:
-        tape = readers.tape(trades, quotes, bad_rows=bad_rows)
-        source = "; ".join(str(report).splitlines()[0] for report in tape.reports)
-        if not tape.quotes.time.size:
-            tape, source = (
-                _mids_from_trades(tape),
-                source + "; no quotes, the mid is the last price",
-            )
-        days = [(max(tape.quotes.time[0], tape.trades.time[0]), tape.quotes.time[-1])]
-    sign, how = _signs(tape, has_quotes=trades is None or quotes is not None)
-    cuts = [
-        impact.intervals(tape, sign, num_intervals=num_auctions * STEPS, start=a, end=b)
-        for a, b in days
-    ]
-    shape = (len(cuts), num_auctions, STEPS)
-    change = np.stack([cut.mid_change for cut in cuts]).reshape(shape)
-    flow = np.stack([cut.signed_flow for cut in cuts]).reshape(shape)
-    middle = cuts[0].start.reshape(num_auctions, STEPS).mean(axis=1) + cuts[0].width / 2
-    return Sample(change, flow, middle / 3600, source, how)
-
-
-def _open(day: int) -> float:
-    return simulated.OPEN + 86_400.0 * day
-
-
-def _mids_from_trades(tape: Tape) -> Tape:
-    """Quotes that follow the trades: without a quotes file the last price stands for the mid."""
-    time, price = tape.trades.time, tape.trades.price
-    nothing = np.full(time.size, np.nan)
-    return tape._replace(quotes=Quotes(time, price, nothing, price, nothing))
-
-
-def _signs(tape: Tape, *, has_quotes: bool) -> tuple[Any, str]:
-    """The venue's flag where there is one, then Lee–Ready, then the tick rule; and how it did."""
-    flag = tape.trades.sign
-    if not np.any(flag != 0):
-        if has_quotes:
-            return signing.lee_ready(tape.trades, tape.quotes), "Lee–Ready (the file has no flag)"
-        return signing.tick_rule(tape.trades.price), "the tick rule (no flag, no quotes)"
-    if not has_quotes:
-        return flag, "the venue's own flag"
-    accuracy = signing.accuracy(signing.lee_ready(tape.trades, tape.quotes), flag)
-    return flag, f"the venue's own flag (Lee–Ready agrees on {accuracy.agreement:.2%} of trades)"
-
-
 def _calibrate(
-    sample: Sample,
+    auctions: Sample,
     num_insiders: float | None,
     is_simulated: bool,
     out: Path,
     results: dict[str, Any],
 ) -> str:
     """Maximum likelihood on the auctions, beside a regression for each auction."""
-    flow, change = sample.flow.sum(axis=2), sample.price_change.sum(axis=2)
+    flow, change = auctions.flow.sum(axis=2), auctions.price_change.sum(axis=2)
     fit = insiders.calibrate_tape(change, flow, num_insiders=num_insiders)
     by_auction = [
-        impact.regress(sample.price_change[:, n].ravel(), sample.flow[:, n].ravel(), lags=0)
+        impact.regress(auctions.price_change[:, n].ravel(), auctions.flow[:, n].ravel(), lags=0)
         for n in range(flow.shape[1])
     ]
     observed = np.array([float(r.lambda_) for r in by_auction])
@@ -308,17 +232,17 @@ def _calibrate(
     estimate: insiders.TapeParams = fit.params
     model = holden.Params(estimate.sigma_v, estimate.sigma_u, estimate.num_insiders)
     fitted = check(holden.solve(model, num_auctions=flow.shape[1]), model)
-    results["calibration"] = _numbers(fit, sample, observed, errors, fitted.lambda_)
+    results["calibration"] = _numbers(fit, auctions, observed, errors, fitted.lambda_)
     calibration_figures.fit(observed, fitted.lambda_, standard_errors=errors).savefig(
         out / "fitted_against_observed.png", dpi=150
     )
-    pooled = impact.regress(sample.price_change.ravel(), sample.flow.ravel())
+    pooled = impact.regress(auctions.price_change.ravel(), auctions.flow.ravel())
     calibration_figures.tape_fit(
-        sample.flow.ravel(),
-        sample.price_change.ravel(),
+        auctions.flow.ravel(),
+        auctions.price_change.ravel(),
         lambda_=float(pooled.lambda_),
         intercept=float(pooled.intercept),
-        hour=sample.hour,
+        hour=auctions.hour,
         lambda_by_hour=observed,
         standard_errors=errors,
         model=fitted.lambda_,
@@ -329,7 +253,7 @@ def _calibrate(
         truth = "\nThe truth: " + ", ".join(f"{name} = {value:g}" for name, value in pairs) + ".\n"
     return f"""## Calibration to a tape
 
-Read: {sample.source}. Signed by {sample.signing}. Cut into {flow.shape[0]} day(s) of
+Read: {auctions.source}. Signed by {auctions.signing}. Cut into {flow.shape[0]} day(s) of
 {flow.shape[1]} auctions. Over all intervals the regression of price changes on signed flow gives
 lambda = {float(pooled.lambda_):.4g} ± {float(pooled.lambda_error):.2g} (Newey–West),
 R² = {float(pooled.r_squared):.2f}. Maximum likelihood of the model:
@@ -344,11 +268,11 @@ R² = {float(pooled.r_squared):.2f}. Maximum likelihood of the model:
 
 
 def _numbers(
-    fit: Calibration, sample: Sample, observed: Any, errors: Any, fitted: Any
+    fit: Calibration, auctions: Sample, observed: Any, errors: Any, fitted: Any
 ) -> dict[str, Any]:
     return dict(
-        source=sample.source,
-        signing=sample.signing,
+        source=auctions.source,
+        signing=auctions.signing,
         estimates={name: float(x) for name, x in fit.params._asdict().items()},
         standard_errors={name: float(x) for name, x in fit.standard_errors._asdict().items()},
         reason=fit.reason,

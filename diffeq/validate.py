@@ -29,20 +29,29 @@ def parameters(params: Params, expected: type[Params], *, positive: tuple[str, .
 
     Raises:
       TypeError: not that class, or a field that is no real number.
-      ValueError: a field that is batched, not finite, or not positive.
+      ValueError: a field that is batched, not finite, not positive, or beyond the range of that
+        dtype (1e200 beside a float32 array).
     """
-    model = f"{expected.__module__.removeprefix('diffeq.')}.{expected.__name__}"
+    model = _class_name(expected)
     if not isinstance(params, expected):
-        raise TypeError(f"params: expected {model}, got {type(params).__name__}")
+        raise TypeError(f"params: expected {model}, got {_class_name(type(params))}")
     fields: tuple[str, ...] = params._fields  # type: ignore[attr-defined]
-    for name, value in zip(fields, params, strict=True):
+    numbers = [
         _scalar(f"{model}.{name}", value, positive=name in positive)
+        for name, value in zip(fields, params, strict=True)
+    ]
     dtype = jnp.result_type(float, *params)
+    for name, number in zip(fields, numbers, strict=True):
+        _in_range(f"{model}.{name}", number, dtype, positive=name in positive)
     return expected(*(_cast(value, dtype) for value in params))
 
 
 def spacing(values: Any, num_auctions: int, dtype: Any) -> jax.Array | np.ndarray[Any, Any]:
     """Check the lengths dt_n of the auctions: None (equal), or (num_auctions,) summing to one.
+
+    The sum is judged by the spacing's own precision. A concrete float32 spacing for a float64 model
+    sums to one up to float32's rounding only: it is cast up and divided by its sum. A traced one
+    cannot be judged and is never changed: the model flags it, so cast and divide it yourself.
 
     Raises:
       TypeError, ValueError: wrong type, shape, sign or sum of concrete values.
@@ -69,11 +78,15 @@ def spacing(values: Any, num_auctions: int, dtype: Any) -> jax.Array | np.ndarra
             raise ValueError(
                 f"spacing[{bad}]: expected a finite positive number, got {concrete[bad]}"
             )
-        if abs(concrete.sum() - 1) > sum_tolerance(dtype):
+        total, tolerance = concrete.sum(), sum_tolerance(dtype)
+        own = sum_tolerance(values.dtype) if jnp.issubdtype(values.dtype, np.floating) else 0.0
+        if abs(total - 1) > max(own, tolerance):
             raise ValueError(
-                f"spacing: expected lengths that sum to 1, got sum {concrete.sum():.12g}; "
+                f"spacing: expected lengths that sum to 1, got sum {total:.12g}; "
                 "divide them by their sum"
             )
+        if own > tolerance:
+            values = concrete / total
     return _cast(values, dtype)
 
 
@@ -124,22 +137,30 @@ def count(name: str, value: Any, *, minimum: int = 1) -> int:
 
 
 def num_auctions(solution: Any) -> int:
-    """The N of one solution: its arrays must have shape (N,).
+    """The N of one solution: its arrays must all have shape (N,).
 
     Raises:
       TypeError: another object, such as the last auctions of many horizons.
-      ValueError: a batched solution (its lanes would be taken for auctions).
+      ValueError: a batched solution (its lanes would be taken for auctions), or arrays of different
+        lengths (one of length 1 would be spread over all auctions).
     """
     if not (hasattr(solution, "alpha") and hasattr(solution, "log_delta")):
         raise TypeError(
-            f"solution: expected the Solution of solve(), got {type(solution).__name__}"
+            f"solution: expected the Solution of solve(), got {_class_name(type(solution))}"
         )
-    shape = jnp.shape(solution.lambda_)
+    shapes = {name: np.shape(x) for name, x in solution._asdict().items() if name != "info"}
+    shape = shapes["lambda_"]
     if len(shape) != 1:
         raise ValueError(
             f"solution: expected arrays of shape (num_auctions,), got {shape}; "
             "use jax.vmap for a batch of solutions"
         )
+    for name, other in shapes.items():
+        if other != shape:
+            raise ValueError(
+                "solution: expected arrays of one shape (num_auctions,), "
+                f"got lambda_ {shape} and {name} {other}"
+            )
     return int(shape[0])
 
 
@@ -160,6 +181,58 @@ def times(values: Any, dtype: Any) -> jax.Array:
     return array
 
 
+def array(name: str, value: Any) -> Any:
+    """A real array (numpy, jax or traced), or None for None; lists are stacked.
+
+    Raises:
+      TypeError: entries that are no real numbers.
+    """
+    if value is None:
+        return None
+    if not hasattr(value, "dtype"):
+        leaves = jax.tree.leaves(value)
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+        try:
+            value = jnp.asarray(value) if traced else np.asarray(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name}: expected an array of numbers, got {value!r}") from None
+    if not (jnp.issubdtype(value.dtype, np.floating) or jnp.issubdtype(value.dtype, np.integer)):
+        raise TypeError(f"{name}: expected real numbers, got dtype {value.dtype}")
+    return value
+
+
+def finite(name: str, x: Any) -> None:
+    """Raise if a concrete array has an entry that is not finite, naming the first."""
+    _refuse(name, x, lambda x: ~np.isfinite(x), "a finite number")
+
+
+def positive(name: str, x: Any) -> None:
+    """Raise if a concrete array has an entry that is not finite and > 0, naming the first."""
+    _refuse(name, x, lambda x: ~(np.isfinite(x) & (x > 0)), "a finite positive number")
+
+
+def probabilities(name: str, x: Any) -> None:
+    """Raise unless a concrete array's last axis holds probabilities: ≥ 0, summing to one."""
+    _refuse(name, x, lambda x: ~(np.isfinite(x) & (x >= 0)), "a probability ≥ 0")
+    if not isinstance(x, jax.core.Tracer):
+        own = x.dtype if jnp.issubdtype(x.dtype, np.floating) else np.float64
+        sums = np.asarray(x, float).sum(axis=-1)
+        _refuse(
+            name, sums, lambda s: np.abs(s - 1) > sum_tolerance(own), "probabilities that sum to 1"
+        )
+
+
+def _refuse(name: str, x: Any, bad: Any, expected: str) -> None:
+    if isinstance(x, jax.core.Tracer):
+        return
+    concrete = np.asarray(x, float)
+    wrong = bad(concrete)
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = f"[{', '.join(map(str, at))}]" if at else ""
+        raise ValueError(f"{name}{where}: expected {expected}, got {concrete[at]:.12g}")
+
+
 def option(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """Check an option given by name."""
     if value not in allowed:
@@ -167,7 +240,14 @@ def option(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _scalar(name: str, value: Any, *, positive: bool) -> None:
+def _class_name(cls: type) -> str:
+    """ "kyle.Params"; built-in types by their name alone."""
+    module = cls.__module__.removeprefix("diffeq.")
+    return cls.__name__ if module == "builtins" else f"{module}.{cls.__name__}"
+
+
+def _scalar(name: str, value: Any, *, positive: bool) -> float | None:
+    """The value as a number, None where it is traced; an error names what it should be."""
     kind = "a finite positive number" if positive else "a finite number"
     if isinstance(value, str) or not hasattr(value, "__array__") and not np.isscalar(value):
         if not isinstance(value, jax.core.Tracer):
@@ -182,13 +262,26 @@ def _scalar(name: str, value: Any, *, positive: bool) -> None:
         if not isinstance(value, int) or isinstance(value, bool):  # a large int has dtype object
             raise TypeError(f"{name}: expected {kind}, got {value!r}")
     if isinstance(value, jax.core.Tracer):
-        return
+        return None
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or (positive and number <= 0):
         raise ValueError(f"{name}: expected {kind}, got {number}")
+    return number
+
+
+def _in_range(name: str, number: float | None, dtype: Any, *, positive: bool) -> None:
+    """Refuse a number that the cast to the common dtype would make infinite, or no longer > 0."""
+    if number is None:
+        return
+    range_ = jnp.finfo(dtype)
+    if abs(number) > float(range_.max) or (positive and number < float(range_.tiny)):
+        raise ValueError(
+            f"{name}: expected a number within the range of {np.dtype(dtype).name}, "
+            f"the parameters' common dtype, got {number}; give them all in a wider one"
+        )
 
 
 def _cast(value: Any, dtype: Any) -> jax.Array | np.ndarray[Any, Any]:

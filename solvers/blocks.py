@@ -28,6 +28,8 @@ def in_blocks(fn: Callable[..., Any], *, lanes: int = LANES) -> Callable[..., An
     The result may be nested in jit and vmap. It is not for differentiation: call it on
     ``stop_gradient`` inputs and attach the derivative to what it returns (:mod:`solvers.implicit`).
     """
+    if lanes < 1:
+        raise ValueError(f"lanes: expected at least 1, got {lanes}")
     blocked = custom_vmap(fn)
 
     @blocked.def_vmap

@@ -4,6 +4,7 @@ Nodes are computed once on the host in float64 and returned as numpy arrays, so 
 made at import time and cast to the dtype of the problem inside jit.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ class Rule(NamedTuple):
     """A quadrature rule."""
 
     nodes: NDArray[np.float64]
-    """shape (n,)"""
+    """shape (n,), or (n, r) in r dimensions"""
     weights: NDArray[np.float64]
     """shape (n,)"""
 
@@ -60,6 +61,57 @@ def gauss_hermite(num_nodes: int) -> Rule:
     _check_count(num_nodes, 1, 200)
     nodes, weights = np.polynomial.hermite_e.hermegauss(num_nodes)
     return Rule(nodes, weights / weights.sum())
+
+
+def normal_lattice(dimension: int, spacing: float, *, tail: float = 1e-16) -> Rule:
+    """Trapezoid rule for E[f(Z)], Z ~ N(0, I): a lattice of that spacing, far nodes left out.
+
+    Exponentially accurate where f is analytic around the real axis. From three dimensions on the
+    lattice is body-centred, which resolves as much as a cubic one of the same ``spacing`` with
+    1/√2 of its nodes in three dimensions and half of them in four. The weights sum to one.
+
+    Args:
+      dimension: r ≥ 1; nodes have shape (n, r).
+      spacing: of the cubic lattice it equals, > 0.
+      tail: weight left out, relative to the whole.
+
+    Reference: Petersen & Middleton (1962), Information and Control 5, 279–323.
+
+    >>> rule = normal_lattice(2, 0.5)
+    >>> float(rule.weights @ rule.nodes[:, 0] ** 4)  # fourth moment of a standard normal
+    3.0...
+    """
+    _check_count(dimension, 1, None)
+    if not 0 < spacing < 3:
+        raise ValueError(f"spacing: expected a number between 0 and 3, got {spacing}")
+    radius = _normal_radius(dimension, tail)
+    step = spacing * (math.sqrt(2) if dimension > 2 else 1)
+    reach = math.ceil(radius / step)
+    axis = step * np.arange(-reach, reach + 1)
+    offsets = (0.0, step / 2) if dimension > 2 else (0.0,)
+    nodes = np.concatenate([_ball(axis + offset, dimension, radius) for offset in offsets])
+    weights = np.exp(-np.sum(nodes**2, axis=1) / 2)
+    return Rule(nodes, weights / weights.sum())
+
+
+def _normal_radius(dimension: int, tail: float) -> float:
+    """R with P(|Z| > R) ≤ tail, by Laurent & Massart (2000), Annals of Statistics 28, lemma 1."""
+    x = -math.log(tail)
+    return math.sqrt(dimension + 2 * math.sqrt(dimension * x) + 2 * x)
+
+
+def _ball(axis: NDArray[np.float64], dimension: int, radius: float) -> NDArray[np.float64]:
+    """The points of axis^dimension within ``radius``, built up axis by axis; shape (n, dimension).
+
+    A partial sum of squares beyond the radius never comes back: such points go at once.
+    """
+    points, squares = np.zeros((1, 0)), np.zeros(1)
+    for _ in range(dimension):
+        sums = squares[:, None] + axis**2
+        row, column = np.nonzero(sums <= radius**2)
+        points = np.column_stack([points[row], axis[column]])
+        squares = sums[row, column]
+    return points
 
 
 def _check_interval(low: float, high: float) -> None:

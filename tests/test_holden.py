@@ -499,6 +499,16 @@ def test_bad_points_of_a_grid_are_flagged_one_by_one() -> None:
 
 
 @float64
+@float64
+def test_a_level_beyond_the_range_is_no_failure_of_a_grid() -> None:
+    """Sigma overflows at sigma_v = 1e200; lambda and beta stand, as in ``solve``."""
+    found = holden.grid(num_insiders=[2.0], num_auctions=[3], sigma_v=[1e200], sigma_u=[1.0])
+    alone = holden.solve(Params(1e200, 1.0, 2.0), num_auctions=3)
+    assert bool(found.info.converged.all()) and bool(alone.info.converged)
+    assert np.isinf(found.Sigma).all()
+    np.testing.assert_allclose(found.lambda_.ravel(), alone.lambda_[-1:], rtol=1e-12)
+
+
 def test_grid_slopes_are_those_of_its_values() -> None:
     """Differentiable in its three real axes, with NaN slopes at bad points only."""
 

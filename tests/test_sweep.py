@@ -146,3 +146,31 @@ def test_missing_extra_is_named(monkeypatch):
 def test_progress_bar_counts_the_points(capsys):
     sweep(at_point, AXES, progress=True)
     assert "24.0" in capsys.readouterr().err
+
+
+def lambda_of(**renamed):
+    return at_point(1.0, 2.0, next(iter(renamed.values())))
+
+
+@pytest.mark.parametrize("name", ["lambda_", "converged", "residual", "auction", "log_Sigma"])
+def test_an_axis_named_like_a_field_or_dimension_is_refused_first(name):
+    """Nothing is computed: the only call is the abstract one that tells the fields."""
+    concrete = []
+
+    def fn(**axis):
+        concrete.append(not isinstance(axis[name], jax.core.Tracer))
+        return lambda_of(**axis)
+
+    with pytest.raises(ValueError, match=f"axes: '{name}' is also the name of a"):
+        sweep(fn, {name: [1.0, 2.0]})
+    assert len(concrete) <= 1 and not any(concrete)
+
+
+def test_a_grid_functions_axis_named_like_its_field_is_refused():
+    with pytest.raises(ValueError, match="axes: 'x' is also the name of a field"):
+        sweep(lambda x: dict(x=x), dict(x=np.arange(3.0)), grid_function=True)
+
+
+def test_an_axis_may_bear_the_name_of_a_dimension_not_used():
+    data = sweep(lambda auction: auction**2, dict(auction=[1.0, 2.0]), dims=())
+    assert data.value.values.tolist() == [1.0, 4.0]

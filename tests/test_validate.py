@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffeq import validate
+from diffeq import holden, kyle, validate
 
 
 class Params(NamedTuple):
@@ -111,11 +111,48 @@ def test_concrete_values_are_judged_inside_a_users_jit() -> None:
         jax.jit(lambda x: parameters(-1.0, x))(0.0)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "other"),
+    [
+        ("width", 1e200, np.float32(0)),
+        ("width", np.float64(1e200), jnp.asarray(0, jnp.float32)),
+        ("width", 1e-200, np.float32(0)),
+        ("centre", -1e200, np.float32(1)),
+        ("centre", 10**100, np.float32(1)),
+    ],
+)
+def test_a_value_beyond_the_common_dtype_is_named(field: str, value: Any, other: Any) -> None:
+    """Cast to the other field's float32, 1e200 would be infinite and 1e-200 zero."""
+    values = (value, other) if field == "width" else (other, value)
+    if jnp.result_type(float, *values) == np.float64:  # numpy's float64 beside float32
+        assert np.isfinite(float(getattr(parameters(*values), field)))
+        return
+    match = rf"Params\.{field}: expected a number within the range of float32, .* got -?1e"
+    with pytest.raises(ValueError, match=match):
+        parameters(*values)
+
+
+def test_a_small_value_that_may_be_zero_is_rounded() -> None:
+    """A mean of 1e-200 beside float32 arrays is zero: no less exact than any other rounding."""
+    assert float(parameters(np.float32(1), 1e-200).centre) == 0
+
+
 @pytest.mark.parametrize("params", [(1.0, 2.0), 1.0, None, {"width": 1.0}])
 def test_another_class_is_refused(params: Any) -> None:
     """A plain tuple in the right order is still not the model's parameters."""
     with pytest.raises(TypeError, match="params: expected .*Params"):
         validate.parameters(params, Params, positive=())
+
+
+def test_the_class_that_came_is_named_with_its_module() -> None:
+    """Two classes called Params are told apart; built-in types need no module."""
+    with pytest.raises(TypeError, match=r"expected holden\.Params, got kyle\.Params$"):
+        holden.solve(kyle.Params(), num_auctions=2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"expected holden\.Params, got tuple$"):
+        holden.solve((1.0, 2.0), num_auctions=2)  # type: ignore[arg-type]
+    last = holden.solve_up_to(holden.Params(), max_auctions=2)
+    with pytest.raises(TypeError, match=r"Solution of solve\(\), got holden\.Terminal$"):
+        holden.residual(last, holden.Params())  # type: ignore[arg-type]
 
 
 # Spacing
@@ -177,6 +214,32 @@ def test_sums_are_judged_by_the_dtype() -> None:
             validate.spacing([0.5, 0.500001], 2, np.float64)
 
 
+@pytest.mark.float64
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_a_float32_spacing_serves_a_float64_model(kind: Any) -> None:
+    """Its sum is off by float32's rounding; cast up and divided by it, the model accepts it."""
+    rough = kind(np.full(7, 1 / 7, np.float32))
+    assert abs(np.asarray(rough, float).sum() - 1) > validate.sum_tolerance(np.float64)
+    spacing = validate.spacing(rough, 7, np.float64)
+    assert abs(spacing.sum() - 1) < 1e-15
+    solution = holden.solve(holden.Params(), num_auctions=7, spacing=rough)
+    assert bool(solution.info.converged) and solution.lambda_.dtype == np.float64
+    worst = holden.residual(solution, holden.Params(), spacing=rough)
+    assert max(float(x.max()) for x in worst) < 1e-12
+    with pytest.raises(ValueError, match="sum"):
+        validate.spacing(kind(np.array([0.5, 0.51], np.float32)), 2, np.float64)
+
+
+@pytest.mark.float64
+def test_a_traced_float32_spacing_is_not_changed() -> None:
+    """Its sum cannot be judged when traced: the model flags it."""
+    rough = jnp.full(7, 1 / 7, jnp.float32)
+    solve = jax.jit(lambda dt: holden.solve(holden.Params(), num_auctions=7, spacing=dt))
+    assert not bool(solve(rough).info.converged)
+    fine = rough.astype(float)
+    assert bool(solve(fine / fine.sum()).info.converged)
+
+
 def test_traced_spacing_is_judged_by_shape_and_type_alone() -> None:
     """Values cannot be read; shape and dtype can. A list with one traced entry is traced."""
     shape = jax.eval_shape(lambda x: validate.spacing(x, 2, np.float32), np.array([5.0, -1.0]))
@@ -188,6 +251,20 @@ def test_traced_spacing_is_judged_by_shape_and_type_alone() -> None:
         jax.eval_shape(lambda x: validate.spacing(x, 3, np.float32), np.ones(2))
     with pytest.raises(TypeError, match="spacing"):
         jax.eval_shape(lambda x: validate.spacing(x, 2, np.float32), np.ones(2) * 1j)
+
+
+# Solutions
+
+
+@pytest.mark.parametrize("field", ["lambda_", "beta", "Sigma", "log_alpha"])
+@pytest.mark.parametrize("length", [1, 3])
+def test_fields_of_a_solution_have_one_length(field: str, length: int) -> None:
+    """A field of length 1 beside N auctions would be broadcast and judged as if it were there."""
+    solution = holden.solve(holden.Params(), num_auctions=4)
+    cut = solution._replace(**{field: getattr(solution, field)[:length]})
+    wrong = "beta" if field == "lambda_" else field
+    with pytest.raises(ValueError, match=rf"one shape \(num_auctions,\), got lambda_.*{wrong} \("):
+        holden.residual(cut, holden.Params())
 
 
 # Axes, counts, options

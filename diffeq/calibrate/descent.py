@@ -21,8 +21,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
+
+from diffeq.calibrate.stopping import at_floor, converged, rounding
 
 __all__ = [
     "GRADIENT",
@@ -146,7 +147,7 @@ def run_block(
         lanes: lanes stacked along a leading axis, (S, …).
         data: pytree of arrays shared by the lanes.
         key: random key; the evaluation number is folded in (stochastic losses only).
-        tolerance: scalar, see `_converged`.
+        tolerance: scalar, see `stopping.converged`.
         limit: scalar int, evaluations allowed.
         block_steps: static length of the loss trace.
 
@@ -203,10 +204,10 @@ def _line_search(rule: Rule, lane: Lane, trial: _Trial, tolerance: jax.Array) ->
     """Judge the trial point: move there with a new direction, or try another length."""
     x, loss, gradient, finite = trial
     first = lane.evaluations == 0
-    rounding = _rounding(lane)
+    unseen = rounding(lane.loss)
     slope = jnp.vdot(gradient, lane.direction)
     armijo = loss <= lane.loss + _ARMIJO * lane.length * lane.slope
-    level = (loss <= lane.loss + rounding) & (slope <= (2 * _APPROXIMATE - 1) * lane.slope)
+    level = (loss <= lane.loss + unseen) & (slope <= (2 * _APPROXIMATE - 1) * lane.slope)
     lowers = finite & (armijo | level)
     exhausted = lane.trials + 1 >= rule.max_trials
     accept = finite & (first | (lowers & ((slope >= _WOLFE * lane.slope) | exhausted)))
@@ -227,13 +228,14 @@ def _moved(rule: Rule, lane: Lane, trial: _Trial, curved: jax.Array, tolerance: 
     # Without positive curvature along the step the L-BFGS matrix would lose definiteness.
     usable = ~first & curved & (jnp.vdot(gradient, scaled) > 0) & jnp.all(jnp.isfinite(scaled))
     direction = jnp.where(usable, -scaled, _downhill(gradient))
-    level = ~first & (loss >= lane.loss - _rounding(lane) / 10)
+    level = ~first & (loss >= lane.loss - rounding(lane.loss) / 10)
     stalled = jnp.where(level, lane.stalled + 1, 0)
     accepted = jnp.where(usable, lane.accepted + 1, 1)
     scale = jnp.maximum(lane.scale, jnp.abs(loss))
-    done = _converged(trial, scale, direction, accepted, tolerance)
+    done = converged(loss, gradient, scale, direction, accepted, tolerance)
     new = _along(direction, lane._replace(u=x, loss=loss, gradient=gradient, accepted=accepted))
-    end = jnp.where(_at_floor(new), ROUNDING, STUCK)
+    floor = at_floor(loss, gradient, new.slope, accepted)
+    end = jnp.where(floor, ROUNDING, STUCK)
     status = jnp.where(stalled >= _MAX_STALLED, end, RUNNING)
     return new._replace(
         stalled=stalled,
@@ -248,9 +250,9 @@ def _given_up(rule: Rule, lane: Lane) -> Lane:
     restart = _along(_downhill(lane.gradient), lane)._replace(
         accepted=jnp.ones_like(lane.accepted), memory=_forgotten(rule, lane.u, lane.gradient)
     )
-    at_floor = _at_floor(lane)
-    stuck = lane._replace(status=jnp.where(at_floor, ROUNDING, STUCK).astype(jnp.int32))
-    return _select((lane.accepted > 1) & ~at_floor, restart, stuck)
+    floor = at_floor(lane.loss, lane.gradient, lane.slope, lane.accepted)
+    stuck = lane._replace(status=jnp.where(floor, ROUNDING, STUCK).astype(jnp.int32))
+    return _select((lane.accepted > 1) & ~floor, restart, stuck)
 
 
 def _along(direction: jax.Array, lane: Lane) -> Lane:
@@ -271,22 +273,6 @@ def _forgotten(rule: Rule, u: jax.Array, gradient: jax.Array) -> Any:
     return optimizer.update(gradient, optimizer.init(u), u)[1]
 
 
-def _at_floor(lane: Lane) -> jax.Array:
-    """Whether rounding, not a wrong gradient, explains that the loss goes no lower.
-
-    Either the quadratic model of L-BFGS promises a decrease, −slope / 2, within rounding; or the
-    gradient is of the order √ε · |loss| that an error ε · |loss| in the loss can hide.
-    """
-    modelled = (lane.accepted > 1) & (-lane.slope / 2 <= _rounding(lane))
-    hidden = 10 * float(np.finfo(lane.u.dtype).eps) ** 0.5 * jnp.abs(lane.loss)
-    return modelled | (jnp.max(jnp.abs(lane.gradient)) <= hidden)
-
-
-def _rounding(lane: Lane) -> jax.Array:
-    """A change of the loss too small to be told from rounding."""
-    return 10 * float(np.finfo(lane.u.dtype).eps) * jnp.abs(lane.loss)
-
-
 def _plain_step(
     rule: Rule,
     lane: Lane,
@@ -303,7 +289,7 @@ def _plain_step(
     accepted = lane.accepted + 1
     scale = jnp.maximum(lane.scale, jnp.abs(loss))
     # The optimiser's step says nothing of the curvature: only the gradient counts (accepted = 1).
-    done = _converged(trial, scale, direction, jnp.ones_like(accepted), tolerance)
+    done = converged(loss, gradient, scale, direction, jnp.ones_like(accepted), tolerance)
     moved = lane._replace(
         u=x,
         loss=loss,
@@ -316,29 +302,6 @@ def _plain_step(
         memory=memory,
     )
     return _select(finite, moved, lane._replace(status=jnp.full_like(lane.status, NOT_FINITE)))
-
-
-def _converged(
-    trial: _Trial,
-    scale: jax.Array,
-    direction: jax.Array,
-    accepted: jax.Array,
-    tolerance: jax.Array,
-) -> jax.Array:
-    """Whether the gradient is small, whatever the units of the loss.
-
-    Either max|g_i| ≤ tolerance · |loss|: the elasticities of the loss with respect to the
-    parameters. Or, for a loss that goes to zero as in a perfect fit, the quasi-Newton step (the
-    gradient measured by the curvature) moves no coordinate by more than the tolerance, or loss and
-    gradient are tolerance² of the largest loss on the way (at most 1/tolerance: a wild start must
-    not excuse a poor end), as when a parameter runs to its edge.
-    """
-    largest = jnp.max(jnp.abs(trial.gradient))
-    size = jnp.abs(trial.loss)
-    flat = largest <= tolerance * size
-    gone = jnp.maximum(largest, size) <= tolerance**2 * jnp.minimum(scale, 1 / tolerance)
-    short = (accepted > 2) & (jnp.max(jnp.abs(direction)) <= tolerance)
-    return flat | short | gone
 
 
 def _downhill(gradient: jax.Array) -> jax.Array:

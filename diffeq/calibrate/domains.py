@@ -40,6 +40,7 @@ __all__ = [
 
 _Shape = tuple[int, ...]
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
+_Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Coordinate(NamedTuple):
@@ -76,8 +77,15 @@ class Domain(Protocol):
         """The reading of each coordinate, given the names of the leaf's entries."""
         ...
 
-    def at_edge(self, x: _Floats, x0: _Floats, tolerance: float) -> np.ndarray[Any, Any]:
-        """Which entries of x have run to an end of the domain (boolean, shape of x)."""
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
+        """Which entries of x have run to an end of the domain (boolean, shape of x).
+
+        Args:
+            x: the estimate.
+            runs_on: for each coordinate, whether the loss goes no higher however far it runs on
+                (:mod:`diffeq.calibrate.edges`); asked of open-ended domains only, else False.
+            tolerance: how near to a bound is at the bound, as a share of the width.
+        """
         ...
 
 
@@ -125,7 +133,7 @@ class Real(_Entrywise):
         """The entries themselves, in units of scale."""
         return tuple(Coordinate(name, is_log=False, unit=self.scale) for name in names)
 
-    def at_edge(self, x: _Floats, x0: _Floats, tolerance: float) -> np.ndarray[Any, Any]:
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Never: the line has no end."""
         return np.zeros(x.shape, bool)
 
@@ -149,9 +157,9 @@ class Positive(_Entrywise):
         x = jnp.exp(jnp.clip(u, math.log(range_.tiny) + 1, math.log(range_.max) - 1))
         return jnp.reshape(x, x0.shape)
 
-    def at_edge(self, x: _Floats, x0: _Floats, tolerance: float) -> np.ndarray[Any, Any]:
-        """Moved from x0 by a factor beyond 1 / tolerance, down or up."""
-        return np.asarray(np.abs(np.log(x) - np.log(x0)) > -math.log(tolerance))
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
+        """Where the loss does not end the run: 0 and infinity are no numbers to be near to."""
+        return np.reshape(runs_on, x.shape)
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,7 @@ class Interval(_Entrywise):
         place = f"({{}}{shift}){width}" if shift else f"{{}}{width}"
         return tuple(Coordinate(f"logit({place.format(name)})", is_log=False) for name in names)
 
-    def at_edge(self, x: _Floats, x0: _Floats, tolerance: float) -> np.ndarray[Any, Any]:
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Nearer to a bound than the fraction `tolerance` of the width."""
         distance = np.minimum(x - self.low, self.high - x)
         return np.asarray(distance < tolerance * (self.high - self.low))
@@ -247,7 +255,7 @@ class Simplex:
         """Each entry over the last, in logs."""
         return tuple(Coordinate(f"({name} / {names[-1]})", is_log=True) for name in names[:-1])
 
-    def at_edge(self, x: _Floats, x0: _Floats, tolerance: float) -> np.ndarray[Any, Any]:
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Entries below `tolerance`."""
         return np.asarray(x < tolerance)
 
@@ -276,6 +284,6 @@ class Fixed:
         """None."""
         return ()
 
-    def at_edge(self, x: _Floats, x0: _Floats, tolerance: float) -> np.ndarray[Any, Any]:
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Never."""
         return np.zeros(x.shape, bool)

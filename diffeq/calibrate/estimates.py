@@ -5,10 +5,17 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from diffeq.calibrate import descent
+from diffeq.calibrate import descent, edges, stopping
 from diffeq.calibrate.coordinates import Layout, Params, entries
 from diffeq.calibrate.identification import Curvature, Identification, infer
-from diffeq.calibrate.objective import Derivatives, Inputs, Problem, differentiate, natural_values
+from diffeq.calibrate.objective import (
+    Derivatives,
+    Inputs,
+    Problem,
+    differentiate,
+    losses,
+    natural_values,
+)
 
 __all__ = ["Calibration", "Errors", "Starts", "conclude"]
 
@@ -87,7 +94,7 @@ def conclude(
         trace: loss by evaluation, ([D,] steps, S).
         inputs: params0 and data.
         key: random key of the fit.
-        tolerance: of the fit; its square root decides what is at an edge of a domain.
+        tolerance: of the fit; its square root decides what is near a bound of a domain.
         errors: kind of standard error.
     """
     robust = errors == "robust"
@@ -95,7 +102,8 @@ def conclude(
     best = _best(lanes)
     u: _Array = np.take_along_axis(np.asarray(lanes.u), best[..., None, None], axis=-2)[..., 0, :]
     derivatives = jax.tree.map(np.asarray, differentiate(problem, robust, u, inputs, key))
-    done = _Done(lanes, trace, values, inputs.params0, derivatives, best)
+    probed = _probed(problem, u, derivatives.factor, inputs, key)
+    done = _Done(lanes, trace, values, probed, derivatives, best)
     if not problem.many:
         return (_one(problem, done, tolerance, robust),)
     return tuple(
@@ -110,7 +118,7 @@ class _Done(NamedTuple):
     lanes: descent.Lane
     trace: _Array
     values: Params
-    params0: Params
+    probed: _Array
     derivatives: Derivatives
     best: _Array
 
@@ -129,12 +137,32 @@ def _converged(lanes: descent.Lane) -> _Array:
     return np.isin(np.asarray(lanes.status), (descent.GRADIENT, descent.ROUNDING))
 
 
+def _probed(problem: Problem, u: _Array, factor: _Array, inputs: Inputs, key: jax.Array) -> _Array:
+    """The loss where `edges` asks for it around the estimates u ([D,] d): ([D,] p, 5)."""
+    unconstrain, is_open = problem.layout.unconstrain, edges.open_ended(problem.layout)
+    if problem.many:
+        sets = zip(u, np.asarray(jax.vmap(unconstrain)(inputs.params0)), factor, strict=True)
+        points = np.stack([edges.probes(*one, is_open) for one in sets])
+    else:
+        points = edges.probes(u, np.asarray(unconstrain(inputs.params0)), factor, is_open)
+    if not is_open.any():
+        return np.zeros(points.shape[:-1])
+    return np.asarray(losses(problem, points, inputs, key), np.float64)
+
+
 def _one(problem: Problem, done: _Done, tolerance: float, robust: bool) -> Calibration:
     """The Calibration of one data set."""
     layout, lanes, best = problem.layout, done.lanes, int(done.best)
     estimates = jax.tree.map(lambda x: x[best], done.values)
-    at_edge, held = _edges(layout, estimates, done.params0, float(np.sqrt(tolerance)))
     loss, names = float(lanes.loss[best]), _free_names(layout)
+    epsilon = float(np.finfo(layout.dtype).eps)
+    runs_on = edges.open_ended(layout)
+    if _converged(lanes)[best] or problem.rule.stochastic:  # else it has not run to anywhere yet
+        nothing = stopping.nothing(loss, float(lanes.scale[best]), tolerance, epsilon)
+        runs_on[runs_on] = edges.runs_on(loss, done.probed, nothing)
+    else:
+        runs_on[:] = False
+    at_edge, held = edges.at_edges(layout, estimates, runs_on, float(np.sqrt(tolerance)))
     factor, meat, natural = (np.asarray(x, np.float64) for x in done.derivatives[:3])
     curvature = Curvature(
         factor=factor,
@@ -144,7 +172,7 @@ def _one(problem: Problem, done: _Done, tolerance: float, robust: bool) -> Calib
         sum_of_squares=loss if problem.kind == "residuals" else None,
         is_likelihood=problem.kind == "negative_log_likelihood",
         gradient=np.asarray(lanes.gradient[best], np.float64),
-        epsilon=float(np.finfo(layout.dtype).eps),
+        epsilon=epsilon,
     )
     inference = infer(
         curvature, layout.coordinates(), names, at_edge=at_edge, held=held, robust=robust
@@ -178,23 +206,6 @@ def _free_names(layout: Layout) -> tuple[str, ...]:
     """Names of the k estimated entries."""
     leaves = zip(layout.free(), layout.entry_names(), strict=True)
     return tuple(name for free, names in leaves if free for name in names)
-
-
-def _edges(
-    layout: Layout, estimates: Params, params0: Params, tolerance: float
-) -> tuple[_Array, _Array]:
-    """Which estimated entries (k,) are at an edge, and which coordinates (d,) to hold for it."""
-    entries, coordinates = [np.zeros(0, bool)], [np.zeros(0, bool)]
-    leaves = zip(jax.tree.leaves(estimates), jax.tree.leaves(params0), strict=True)
-    for domain, free, size, (x, x0) in zip(
-        layout.domains, layout.free(), layout.sizes(), leaves, strict=True
-    ):
-        if free:
-            x64, start = np.asarray(x, np.float64), np.asarray(x0, np.float64)
-            edge = np.ravel(domain.at_edge(x64, start, tolerance))
-            entries.append(edge)
-            coordinates.append(edge[:size])
-    return np.concatenate(entries), np.concatenate(coordinates)
 
 
 def _like(layout: Layout, entries: _Array) -> Params:

@@ -1,6 +1,6 @@
 """The compiled programs of a fit: scatter the starts, advance a block, measure the curvature.
 
-All three are module-level jitted functions of a static `Problem`, so a second fit of the same
+All are module-level jitted functions of a static `Problem`, so a second fit of the same
 function with the same shapes finds them compiled. Values (data, params0, keys, tolerances) are
 traced.
 """
@@ -22,6 +22,7 @@ __all__ = [
     "Problem",
     "advance",
     "differentiate",
+    "losses",
     "natural_values",
     "num_terms",
     "scatter",
@@ -158,6 +159,18 @@ def differentiate(
         return Derivatives(factor, meat, natural, jnp.asarray(values.size))
 
     result: Derivatives = (jax.vmap(one_set) if problem.many else one_set)(u, inputs)
+    return result
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def losses(problem: Problem, points: jax.Array, inputs: Inputs, key: jax.Array) -> jax.Array:
+    """The loss at points ([D,] p, q, d), shape ([D,] p, q); p one after the other, to save room."""
+
+    def one_set(points: jax.Array, inputs: Inputs) -> jax.Array:
+        at_points = jax.vmap(lambda u: total(problem, u, inputs, key))
+        return jax.lax.map(at_points, points)
+
+    result: jax.Array = (jax.vmap(one_set) if problem.many else one_set)(points, inputs)
     return result
 
 

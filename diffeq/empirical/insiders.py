@@ -88,19 +88,12 @@ def calibrate_impact_path(
     """
     check_num_insiders(num_insiders)
     path = _path("impact", impact, standard_errors, spacing)
-    level = float(np.exp(np.mean(np.log(np.abs(np.asarray(path.observed)) + 1e-300))))
-    start = holden.Params(level, 1.0, 1.5 if num_insiders is None else num_insiders, 0.0)
-    known = standard_errors is not None
-    return calibrate(
-        _impact_levels if known else _impact_logs,
-        start,
-        path,
-        domains=_domains(num_insiders) | {"p_0": Fixed()},
-        loss_is="negative_log_likelihood" if known else "residuals",
-        num_starts=num_starts,
-        key=_key(key),
-        progress=progress,
-    )
+    level = float(np.exp(np.mean(np.log(np.abs(np.asarray(path.observed, float)) + 1e-300))))
+    search: dict[str, Any] = dict(num_starts=num_starts, key=key, progress=progress)
+    if standard_errors is None:
+        return _fit_path(_impact_logs, path, level, num_insiders, **search)
+    search["loss_is"] = "negative_log_likelihood"
+    return _fit_path(_impact_levels, path, level, num_insiders, **search)
 
 
 def calibrate_error_variance_path(
@@ -116,11 +109,7 @@ def calibrate_error_variance_path(
 
     Args:
       Sigma: Sigma_n > 0, shape (N,), in price units squared.
-      num_insiders: M if known (1 for Kyle); else estimated.
-      spacing: as in :func:`diffeq.holden.solve`.
-      num_starts: starts of the search.
-      key: random key of the starts; default ``jax.random.key(0)``.
-      progress: show a progress bar.
+      num_insiders, spacing, num_starts, key, progress: as in :func:`calibrate_impact_path`.
 
     Returns:
       :class:`diffeq.calibrate.Calibration`; sigma_u does not enter Sigma_n and is reported as not
@@ -131,22 +120,9 @@ def calibrate_error_variance_path(
     """
     check_num_insiders(num_insiders)
     path = _path("Sigma", Sigma, None, spacing)
-    start = holden.Params(
-        float(np.sqrt(2 * path.observed[0])),
-        1.0,
-        1.5 if num_insiders is None else num_insiders,
-        0.0,
-    )
-    return calibrate(
-        _variance_logs,
-        start,
-        path,
-        domains=_domains(num_insiders) | {"p_0": Fixed()},
-        loss_is="residuals",
-        num_starts=num_starts,
-        key=_key(key),
-        progress=progress,
-    )
+    sigma_v = float(np.sqrt(2 * path.observed[0]))
+    search: dict[str, Any] = dict(num_starts=num_starts, key=key, progress=progress)
+    return _fit_path(_variance_logs, path, sigma_v, num_insiders, **search)
 
 
 def calibrate_tape(
@@ -167,14 +143,18 @@ def calibrate_tape(
 
         log L = Σ log N(y_n; 0, sigma_u² dt_n (1+r_n)) + log N(Δp_n; lambda_n y_n, sigma_e² dt_n).
 
+    It has no maximum where flow explains every price change exactly, Δp_n = lambda_n y_n for some
+    parameters: a tape that the model itself made without noise, or no more than two price changes
+    (level and shape of impact fit both). As sigma_e → 0 log L then grows without bound, by log 10 a
+    price change for each power of ten; the search ends at rounding, not converged, and neither
+    sigma_e nor a standard error means anything. One change left unexplained bounds it.
+
     Args:
       price_change: Δp_n, shape (N,) or (D, N) for D days of N auctions, in price units.
       signed_flow: y_n, the same shape, in asset units; buys positive.
       num_insiders: M if known (1 for Kyle); else estimated, from the shape of impact over time.
-      spacing: as in :func:`diffeq.holden.solve`.
       num_starts: starts of the search, the first from the regression of Δp on y.
-      key: random key of the other starts; default ``jax.random.key(0)``.
-      progress: show a progress bar.
+      spacing, key, progress: as in :func:`calibrate_impact_path`.
 
     Returns:
       :class:`diffeq.calibrate.Calibration` whose params are a :class:`TapeParams`.
@@ -215,6 +195,16 @@ def tape_log_loss(params: TapeParams, tape: Any) -> jax.Array:
     rest = tape.price_change - solution.lambda_[None] * tape.flow
     terms = _gaussian(tape.flow, flow_variance[None]) + _gaussian(rest, rest_variance[None])
     return jnp.ravel(terms)
+
+
+def _fit_path(
+    loss: Any, path: _Path, sigma_v: float, num_insiders: float | None, *, key: Any, **options: Any
+) -> Calibration:
+    """Fit a path, first from this sigma_v and sigma_u = 1; no path depends on p_0."""
+    start = holden.Params(sigma_v, 1.0, 1.5 if num_insiders is None else num_insiders, 0.0)
+    domains = _domains(num_insiders) | {"p_0": Fixed()}
+    options = {"loss_is": "residuals"} | options
+    return calibrate(loss, start, path, domains=domains, key=_key(key), **options)
 
 
 def _gaussian(x: jax.Array, variance: jax.Array) -> jax.Array:

@@ -123,3 +123,29 @@ def test_a_simulated_tape_is_recovered_within_its_errors():
 def test_bad_data_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.3])
+def test_flow_that_explains_every_price_change_leaves_no_maximum(solution, rest):
+    """Then the loss falls by n log 10 with each power of ten of sigma_e; one other move ends it."""
+    y = np.random.default_rng(2).normal(size=(3, N))
+    dp = np.asarray(solution.lambda_) * y
+    dp[0, 0] += rest
+    tape = insiders._tape(dp, y, None)
+
+    def loss(sigma_e):
+        params = insiders.TapeParams(*TRUTH[:3], sigma_e)
+        return float(jnp.sum(insiders.tape_log_loss(jax.tree.map(jnp.asarray, params), tape)))
+
+    falls = -np.diff([loss(10.0**-k) for k in range(1, 4)])
+    if rest:
+        assert falls[-1] < 0
+    else:
+        np.testing.assert_allclose(falls, y.size * np.log(10), rtol=1e-3)
+
+
+@pytest.mark.float64
+def test_a_fit_without_a_maximum_does_not_converge():
+    """One price change, which the level of impact fits exactly."""
+    fit = insiders.calibrate_tape([1.0], [1.0], num_starts=1)
+    assert not fit.converged and fit.params.sigma_e < 1e-6

@@ -272,3 +272,39 @@ def test_one_field_too_many_on_every_line_does_not_shift_the_columns(tmp_path):
     path = write(tmp_path, "time,price,size\n1,2,3,4\n2,3,4,5\n")
     with pytest.raises(ValueError, match="cannot be read as a table"):
         readers.generic.tape(path, trade_layout=readers.TradeLayout(clock="midnight"))
+
+
+@pytest.mark.parametrize("header", ["Time,PRICE,Size ", " time, price,  SIZE,Sign"])
+@pytest.mark.parametrize("read", [readers.generic.tape, readers.tape])
+def test_capitals_and_spaces_in_a_header(tmp_path, read, header):
+    """Columns are found all the same, and the report states how the file spells them."""
+    sign = ",buy" if "Sign" in header else ""
+    tape = read(write(tmp_path, f"{header}\n60.5, 9.5,100{sign}\n"))
+    assert (tape.trades.price[0], tape.trades.size[0]) == (9.5, 100)
+    assert tape.trades.sign.tolist() == [1 if sign else 0]
+    assert tape.reports[0].columns["price"] == header.split(",")[1]
+
+
+def test_capitals_and_spaces_of_quotes_and_options(tmp_path):
+    tape = readers.generic.tape(quotes=write(tmp_path, "TIME,Bid ,Ask,Bid_Size\n1,9,10,5\n"))
+    assert tape.quotes.bid_size.tolist() == [5] and np.isnan(tape.quotes.ask_size[0])
+    text = "Expiry,Type,STRIKE, bid,ask,bid_size,ask_size\n20250117,C,100,1,2,3,4\n"
+    chain = readers.options.chain(write(tmp_path, text))
+    assert chain.strike.tolist() == [100] and chain.bid.tolist() == [1]
+
+
+def test_an_exact_name_wins_and_two_near_ones_are_refused(tmp_path):
+    exact = write(tmp_path, "time,Price,price,size\n1,7,9,1\n")
+    assert readers.generic.tape(exact).trades.price.tolist() == [9]
+    two = write(tmp_path, "time,Price,PRICE ,size\n1,7,9,1\n")
+    with pytest.raises(ValueError, match="column 'price' could be 'Price' or 'PRICE '; state"):
+        readers.generic.tape(two)
+    stated = readers.TradeLayout(price="PRICE ")
+    assert readers.generic.tape(two, trade_layout=stated).trades.price.tolist() == [9]
+
+
+def test_a_column_serves_the_field_that_names_it(tmp_path):
+    """p and P are two columns: where p is missing, P, the size, does not stand in for it."""
+    layout = readers.TradeLayout(time="T", price="p", size="P")
+    with pytest.raises(ValueError, match="has no column 'p'"):
+        readers.generic.tape(write(tmp_path, "T,P\n1,2\n"), trade_layout=layout)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffeq.empirical.bad_rows import CROSSED, PRICE, SIZE, Ledger, Policy, require_policy
-from diffeq.empirical.readers import records, tables
+from diffeq.empirical.readers import headers, records, tables
 from diffeq.empirical.readers.records import Floats, Stream, Tape
 
 SIGN_WORDS: Mapping[str, int] = {
@@ -16,6 +16,9 @@ SIGN_WORDS: Mapping[str, int] = {
     "-1": -1, "s": -1, "sell": -1, "seller": -1, "ask": -1,
     "0": 0, "unknown": 0,
 }  # fmt: skip
+
+TRADE_COLUMNS = ("time", "price", "size", "sign")
+QUOTE_COLUMNS = ("time", "bid", "bid_size", "ask", "ask_size")
 
 
 class TradeLayout(NamedTuple):
@@ -76,7 +79,8 @@ def tape(
 
     The map used is stated in each report. Bad rows: a cell that is not a number, a sign that is
     not understood, a price or size zero or negative, a crossed quote, a time that goes backwards.
-    Locked quotes (bid = ask) are legal and counted.
+    Locked quotes (bid = ask) are legal and counted. A column is found as named, else by the one
+    name that differs in capitals or spaces around it only.
 
     Args:
         trades: Table of trades.
@@ -89,23 +93,26 @@ def tape(
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Bad rows under "error"; an empty or unreadable file; a missing column; a wrong
-            option; a time unit or clock that cannot be right.
+        ValueError: Bad rows under "error"; an empty or unreadable file; a missing or ambiguous
+            column; a wrong option; a time unit or clock that cannot be right.
         ImportError: pandas or pyarrow is not installed.
     """
     require_policy(bad_rows)
     trade_stream = quote_stream = None
     if trades is not None:
         if trade_layout is None:
-            trade_layout = TradeLayout(sign="sign" if "sign" in tables.columns(trades) else None)
+            there = headers.plain(tables.columns(trades))
+            trade_layout = TradeLayout(sign="sign" if "sign" in there else None)
+        trade_layout = headers.as_spelled(trades, trade_layout, TRADE_COLUMNS)
         trade_stream = trade_stream_of(trades, trade_layout, bad_rows)
     if quotes is not None:
         if quote_layout is None:
-            there = tables.columns(quotes)
+            there = headers.plain(tables.columns(quotes))
             quote_layout = QuoteLayout(
                 bid_size="bid_size" if "bid_size" in there else None,
                 ask_size="ask_size" if "ask_size" in there else None,
             )
+        quote_layout = headers.as_spelled(quotes, quote_layout, QUOTE_COLUMNS)
         quote_stream = quote_stream_of(quotes, quote_layout, bad_rows)
     return records.tape(trade_stream, quote_stream)
 
@@ -125,7 +132,7 @@ def trade_stream_of(source: tables.TableSource, layout: TradeLayout, bad_rows: P
     sign = np.zeros(table.num_rows, dtype=np.int8)
     if layout.sign is not None:
         sign = tables.categories(table, ledger, layout.sign, layout.sign_words)
-    report = ledger.close(bad_rows, _stated(layout, ("time", "price", "size", "sign")))
+    report = ledger.close(bad_rows, _stated(layout, TRADE_COLUMNS))
     kept = ledger.standing
     fields = (price[kept], size[kept], sign[kept])
     return Stream(time_ns[kept], clock == "epoch", fields, report)
@@ -150,8 +157,7 @@ def quote_stream_of(source: tables.TableSource, layout: QuoteLayout, bad_rows: P
     bid_size, ask_size = size_of(layout.bid_size), size_of(layout.ask_size)
     ledger.bad(CROSSED, bid > ask, [layout.bid, layout.ask])
     ledger.note("locked quotes (bid equals ask)", bid == ask)
-    names = ("time", "bid", "bid_size", "ask", "ask_size")
-    report = ledger.close(bad_rows, _stated(layout, names))
+    report = ledger.close(bad_rows, _stated(layout, QUOTE_COLUMNS))
     kept = ledger.standing
     fields = (bid[kept], bid_size[kept], ask[kept], ask_size[kept])
     return Stream(time_ns[kept], clock == "epoch", fields, report)

@@ -17,7 +17,7 @@ from diffeq.empirical.bad_rows import (
     Policy,
     require_policy,
 )
-from diffeq.empirical.readers import generic, records, tables
+from diffeq.empirical.readers import generic, headers, records, tables
 from diffeq.empirical.readers.records import Floats, OptionChain
 
 _TYPE_WORDS = {"call": 1, "c": 1, "put": -1, "p": -1}
@@ -93,6 +93,7 @@ def chain(
     """
     require_policy(bad_rows)
     layout = layout or _recognised(tables.columns(source))
+    layout = headers.as_spelled(source, layout, ChainLayout._fields[:8])
     table = tables.load(source, [name for name in layout[:8] if name is not None])
     ledger = tables.account(table)
     time_ns, expiry = _times(table, ledger, layout), _dates(table, ledger, layout.expiry)

@@ -6,7 +6,7 @@ import os
 from typing import Any, Literal, get_args
 
 from diffeq.empirical.bad_rows import Policy, require_policy
-from diffeq.empirical.readers import binance, generic, lean, lobster, tables
+from diffeq.empirical.readers import binance, generic, headers, lean, lobster, tables
 from diffeq.empirical.readers.records import Tape
 
 Layout = Literal["binance", "lean", "lobster", "generic"]
@@ -15,7 +15,7 @@ Layout = Literal["binance", "lean", "lobster", "generic"]
 def layout(source: tables.TableSource) -> Layout:
     """The layout of a table of trades or quotes, by its column names.
 
-    "generic" is a table with columns time, price and size, or time, bid and ask.
+    "generic" is a table with columns time, price and size, or time, bid and ask, in any capitals.
 
     Raises:
         FileNotFoundError: No such file.
@@ -26,7 +26,8 @@ def layout(source: tables.TableSource) -> Layout:
     header = tables.columns(source)
     if lean.is_layout(header):
         return "lean"
-    if {"time", "price", "size"} <= set(header) or {"time", "bid", "ask"} <= set(header):
+    plain = headers.plain(header)
+    if {"time", "price", "size"} <= plain or {"time", "bid", "ask"} <= plain:
         return "generic"
     if binance.is_layout(header):
         return "binance"
