@@ -5,12 +5,14 @@ poisons the others. A solver never raises on numerics: it returns ``(x, RootInfo
 by lane, whether and why it failed. The derivative is implicit (:mod:`solvers.implicit`).
 """
 
+import math
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from solvers import implicit
@@ -32,7 +34,8 @@ class RootInfo(NamedTuple):
     converged: jax.Array
     """bool: small last step and small residual, recomputed at the root."""
     residual: jax.Array
-    """|residual| at the root over its scale; the largest entry for a vector."""
+    """|residual| at the root over its scale: the larger end value of a bracket, or the size of its
+    row, the largest entry for a vector."""
     step: jax.Array
     """Width of the last bracket, or length of the last step, relative to |x|."""
     status: jax.Array
@@ -51,16 +54,19 @@ def bracketed(
     """Root of a scalar ``residual(x, params)`` between ``low`` and ``high``, with derivative.
 
     Chandrupatla's method: inverse quadratic interpolation where it is safe, bisection where not.
-    A root at either end is found. Scalars in, scalars out: batch with ``jax.vmap``.
+    A root at either end is found. Scalars in, scalars out: batch with ``jax.vmap``. The search runs
+    in units of the larger end, so the ends may be as large or small as the dtype holds.
 
     Args:
       residual: continuous in x, of opposite signs (or zero) at the two ends.
       low: lower end, scalar.
       high: upper end, scalar.
       params: pytree; the root is differentiable in every leaf. The bracket carries no derivative.
-      num_steps: steps done by every lane; default 64 in float64, 40 in float32.
-      residual_tolerance: |residual| accepted, relative to its larger end value; default
-        eps^(2/3). It tells a root from a jump or a pole.
+      num_steps: steps done by every lane, at least 1; default 64 in float64, 40 in float32.
+      residual_tolerance: |residual| accepted, relative to its values eps^0.2 |x| from the root;
+        default eps^0.5. It tells a root from a jump or a pole: a jump that small, which might be
+        rounding, passes. So does a larger residual if neighbouring floats straddle zero and the
+        slope explains the difference of their residuals.
 
     Returns:
       ``(x, info)``. On failure x is the best point seen and ``info.status`` says why; nothing is
@@ -80,41 +86,65 @@ def bracketed(
             f"low, high: expected scalars, got shapes {a.shape}, {b.shape}; use jax.vmap"
         )
     eps = float(jnp.finfo(dtype).eps)
-    num_steps = num_steps or (64 if eps < 1e-10 else 40)
-    tolerance = eps ** (2 / 3) if residual_tolerance is None else residual_tolerance
+    if num_steps is None:
+        num_steps = 64 if eps < 1e-10 else 40
+    _check_count("num_steps", num_steps)
+    tolerance = eps**0.5 if residual_tolerance is None else residual_tolerance
 
-    def f(x: jax.Array) -> jax.Array:
-        return jnp.asarray(residual(x, frozen), dtype)
+    unit = _unit(a, b)
+    a, b = a / unit, b / unit
+
+    def f(x: jax.Array, params: Any = frozen) -> jax.Array:
+        return jnp.asarray(residual(unit * x, params), dtype)
 
     f_a, f_b = f(a), f(b)
-    end_scale = jnp.maximum(jnp.abs(f_a), jnp.abs(f_b))
     finite = jnp.isfinite(f_a) & jnp.isfinite(f_b)
     proper = jnp.isfinite(a) & jnp.isfinite(b) & (a <= b) & (jnp.sign(f_a) * jnp.sign(f_b) <= 0)
 
-    bracket = _Bracket(x=b, f=f_b, other=a, f_other=f_a, third=a, f_third=f_a, t=a * 0 + 0.5)
-    bracket = lax.fori_loop(0, num_steps, lambda _, s: _chandrupatla(f, s), bracket)
+    last = _Bracket(x=b, f=f_b, other=a, f_other=f_a, third=a, f_third=f_a, t=a * 0 + 0.5)
+    last = lax.fori_loop(0, num_steps, lambda _, s: _chandrupatla(f, s), last)
 
-    best_is_x = jnp.abs(bracket.f) <= jnp.abs(bracket.f_other)
-    x = jnp.where(best_is_x, bracket.x, bracket.other)
-    f_x = f(x)
-    width = jnp.where(f_x == 0, 0.0, jnp.abs(bracket.x - bracket.other))
-    step = width / jnp.maximum(jnp.abs(x), jnp.finfo(dtype).tiny)
-    size = jnp.abs(f_x) / jnp.where(end_scale > 0, end_scale, 1)
-    narrow = width <= 8 * eps * jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
-    small = narrow & (size <= tolerance)
-    slope = jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+    x = jnp.where(jnp.abs(last.f) <= jnp.abs(last.f_other), last.x, last.other)
+    f_x, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
+    width = jnp.where(f_x == 0, 0.0, jnp.abs(last.x - last.other))
+    length = jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
+    narrow = width <= 8 * eps * length
+
+    # small beside the values around the root: those at the ends may be huge and excuse a jump
+    left, right = jnp.maximum(x - eps**0.2 * length, a), jnp.minimum(x + eps**0.2 * length, b)
+    f_left, f_right = f(left), f(right)
+    small = jnp.abs(f_x) <= tolerance * jnp.fmax(jnp.abs(f_left), jnp.abs(f_right))
+    # or the slope explains the values at the last two points; at a pole its sign is wrong
+    rise = (last.f_other - last.f) / (slope * (last.other - last.x))
+    small |= (0 < rise) & (rise <= 8)
+
     # a multiple root: the slope is nothing beside the bracket's, nor beside that just around x
-    near = eps**0.2 * jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
-    around = jnp.abs(f(x + near) - f(x - near)) / (2 * near)
-    flat = jnp.abs(slope) * jnp.abs(b - a) <= jnp.sqrt(eps) * end_scale
-    singular = (slope == 0) | (flat & (jnp.abs(slope) <= 0.1 * around))
+    end_scale = jnp.maximum(jnp.abs(f_a), jnp.abs(f_b))
+    flat = jnp.abs(slope) * jnp.abs(b - a) <= eps**0.5 * end_scale
+    around = jnp.abs(f_right - f_left) / (right - left)
+    size = jnp.abs(f_x) / jnp.where(end_scale > 0, end_scale, 1)
+    # where f is that flat, its values around may be no more than rounding: here the ends count too
+    multiple = (small | (size <= eps ** (2 / 3))) & (
+        (slope == 0) | (flat & (jnp.abs(slope) <= 0.1 * around))
+    )
     status = jnp.select(
-        [~finite | ~jnp.isfinite(f_x), ~proper, ~small, singular],
-        [Status.NOT_FINITE, Status.BAD_BRACKET, Status.NOT_CONVERGED, Status.SINGULAR],
+        [~finite | ~jnp.isfinite(f_x), ~proper, narrow & multiple, ~(narrow & small)],
+        [Status.NOT_FINITE, Status.BAD_BRACKET, Status.SINGULAR, Status.NOT_CONVERGED],
         Status.CONVERGED,
     ).astype(jnp.int32)
+    step = width / jnp.maximum(jnp.abs(x), jnp.finfo(dtype).tiny)
     info = RootInfo(status == Status.CONVERGED, size, step, status)
-    return implicit.attach(residual, x, params), info
+    # the derivative too in this unit: in x itself a second derivative could leave the range
+    return unit * implicit.attach(f, x, params), info
+
+
+def _unit(a: jax.Array, b: jax.Array) -> jax.Array:
+    """A power of two, so that dividing is exact, near the larger |end|; the smaller survives it."""
+    info = jnp.finfo(a.dtype)
+    small, large = jnp.minimum(jnp.abs(a), jnp.abs(b)), jnp.maximum(jnp.abs(a), jnp.abs(b))
+    unit = jnp.minimum(large, jnp.where(small > 0, small / info.tiny, large)) / 2
+    unit = lax.reduce_precision(unit, exponent_bits=info.nexp, mantissa_bits=0)
+    return jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
 
 
 class _Bracket(NamedTuple):
@@ -171,16 +201,19 @@ def newton(
       residual: maps x of shape (n,) to (n,); scale its rows to comparable size.
       guess: starting point, shape (n,) or scalar.
       params: pytree; the root is differentiable in every leaf. The guess carries no derivative.
-      num_steps: Newton steps done by every lane.
-      num_halvings: trial lengths per step, evaluated together.
+      num_steps: Newton steps done by every lane, at least 1.
+      num_halvings: trial lengths per step, at least 1, evaluated together.
       tolerance: largest |residual| and relative last step accepted; default 100 eps for the
         residual relative to its rows' size ``max|J||x|``, and sqrt(eps) for the step.
 
     Returns:
-      ``(x, info)``; on failure x is the best point reached and ``info.status`` says why.
+      ``(x, info)``; on failure x is the best point reached and ``info.status`` says why. A root
+      where the Jacobian loses rank, where Newton only creeps, is SINGULAR.
 
     Reference: Nocedal & Wright (2006), Numerical Optimization, section 11.2.
     """
+    _check_count("num_steps", num_steps)
+    _check_count("num_halvings", num_halvings)
     frozen = jax.tree.map(lax.stop_gradient, params)
     x = lax.stop_gradient(jnp.asarray(guess))
     x = x.astype(jnp.result_type(float, x))
@@ -194,36 +227,69 @@ def newton(
 
     lengths = 0.5 ** jnp.arange(num_halvings, dtype=x.dtype)
 
-    def direction(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def direction(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         f_x, jacobian = f(x), jax.jacfwd(f)(x)
-        return f_x, -jnp.linalg.solve(jacobian, f_x)
+        return f_x, jacobian, -jnp.linalg.solve(jacobian, f_x)
 
-    def step(_: jax.Array, x: jax.Array) -> jax.Array:
-        f_x, d = direction(x)
+    def step(_: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        x, moved = state
+        f_x, _, d = direction(x)
         trials = x[None] + lengths[:, None] * d[None]
         merits = jnp.sum(jax.vmap(f)(trials) ** 2, axis=1)
         merit = jnp.sum(f_x**2)
         accepted = merits <= (1 - 2e-4 * lengths) * merit
         best = jnp.where(jnp.any(accepted), jnp.argmax(accepted), 0)
         improves = jnp.any(accepted) & jnp.all(jnp.isfinite(d))
-        return jnp.where(improves, trials[best], x)
+        x_new = jnp.where(improves, trials[best], x)
+        return x_new, jnp.where(jnp.any(x_new != x), jnp.abs(x_new - x), moved)
 
-    x = lax.fori_loop(0, num_steps, step, x)
-    f_x, d = direction(x)
-    jacobian = jax.jacfwd(f)(x)
+    start = x
+    x, moved = lax.fori_loop(0, num_steps, step, (start, jnp.zeros_like(start)))
+    f_x, jacobian, d = direction(x)
     rows = jnp.abs(jacobian) @ jnp.abs(x)
     scale = jnp.maximum(rows, jnp.abs(f_x))
     size = jnp.max(jnp.abs(f_x) / jnp.where(scale > 0, scale, 1))
     relative_step = jnp.max(jnp.abs(d)) / jnp.maximum(jnp.max(jnp.abs(x)), jnp.finfo(x.dtype).tiny)
     finite = jnp.all(jnp.isfinite(f_x)) & jnp.all(jnp.isfinite(jacobian))
-    small = size <= (100 * eps if tolerance is None else tolerance)
-    # at an exact zero the step is 0, or 0/0 where the Jacobian is singular
+    accuracy = 100 * eps if tolerance is None else tolerance
     settled = relative_step <= (eps**0.5 if tolerance is None else tolerance)
-    at_zero = jnp.all(f_x == 0)
+    # near a multiple root at 0 neither F nor the step is small beside x: measure F by its start
+    vanishes = jnp.all(jnp.abs(f_x) <= accuracy * jnp.maximum(rows, jnp.abs(f(start))))
+    # far enough to see a multiple root from: at 0, beyond the last move, which is as long as its
+    # error there, and near beside the whole way
+    reach = eps**0.2 * jnp.maximum(jnp.abs(x), jnp.minimum(moved / eps**0.4, jnp.abs(x - start)))
     status = jnp.select(
-        [~finite, at_zero & ~jnp.all(jnp.isfinite(d)), ~(small & settled)],
+        [~finite, vanishes & _loses_rank(f, x, reach), ~((size <= accuracy) & settled)],
         [Status.NOT_FINITE, Status.SINGULAR, Status.NOT_CONVERGED],
         Status.CONVERGED,
     ).astype(jnp.int32)
     info = RootInfo(status == Status.CONVERGED, size, relative_step, status)
     return implicit.attach(residual, x[0] if scalar else x, params), info
+
+
+def _loses_rank(f: Callable[[jax.Array], jax.Array], x: jax.Array, reach: jax.Array) -> jax.Array:
+    """Whether f's Jacobian is singular at x, whatever the units of f and x.
+
+    Either it is so at x to rounding; or x is near a multiple root, and its determinant nothing
+    beside those on both sides. Rounding leaves x a distance eps^(1/m) off a root of multiplicity m;
+    with ``reach`` eps^0.2 the determinants are clear of that for m = 2, 3, 4.
+    """
+    eps = float(jnp.finfo(x.dtype).eps)
+    offset = reach * jnp.cos(jnp.arange(x.size, dtype=x.dtype))  # along no special line
+    jacobians = jax.vmap(jax.jacfwd(f))(jnp.stack([x, x - offset, x + offset]))
+    here, left, right = jnp.linalg.slogdet(jacobians)[1]
+    multiple = jnp.fmin(left, right) - here > -0.15 * math.log(eps)  # NaN: outside the domain
+
+    size = jnp.abs(jacobians[0])
+    columns = jnp.max(size, axis=0, keepdims=True)
+    size = size / jnp.where(columns > 0, columns, 1)
+    rows = jnp.sum(size, axis=1, keepdims=True)
+    balanced = jacobians[0] / jnp.where(columns > 0, columns, 1) / jnp.where(rows > 0, rows, 1)
+    return multiple | ~(jnp.linalg.cond(balanced, p=1) < 0.1 / eps)
+
+
+def _check_count(name: str, count: int) -> None:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise TypeError(f"{name}: expected an int, got {type(count).__name__}")
+    if count < 1:
+        raise ValueError(f"{name}: expected at least 1, got {count}")

@@ -140,3 +140,10 @@ def test_inside_a_scan() -> None:
         return jax.lax.scan(step, x, None, length=3)[0]
 
     close(loop(blocked), loop(fn))
+
+
+@pytest.mark.parametrize("lanes", [0, -8])
+def test_blocks_of_no_lanes_are_refused(lanes: int) -> None:
+    """A block holds at least one lane."""
+    with pytest.raises(ValueError, match="lanes"):
+        blocks.in_blocks(fn, lanes=lanes)

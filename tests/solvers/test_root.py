@@ -10,7 +10,9 @@ from scipy import optimize
 from solvers import implicit, root
 from solvers.root import Status
 
-EPS = float(jnp.finfo(jnp.zeros(()).dtype).eps)
+float_ = jnp.zeros(()).dtype
+EPS = float(jnp.finfo(float_).eps)
+LARGE = float(jnp.round(1e-7 / EPS))  # one rounding error of it is 1e-7 or less
 Case = tuple[object, float, float, float]
 
 
@@ -82,10 +84,120 @@ def test_a_simple_root_far_below_the_ends_is_no_multiple_one(fn, low, high, expe
     assert Status(int(info.status)) == Status.CONVERGED
 
 
+@pytest.mark.parametrize(
+    ("fn", "low", "high", "expected"),
+    [
+        (lambda x, a: jnp.exp(x - LARGE) - 1.5 * a, LARGE - 1, LARGE + 1, LARGE + np.log(1.5)),
+        (lambda x, a: x - LARGE - a / 3, LARGE - 1, LARGE + 1, LARGE + 1 / 3),  # falls between
+        (lambda x, a: a / 3 + LARGE - x, LARGE - 1, LARGE + 1, LARGE + 1 / 3),
+        (lambda x, a: jnp.cos(x), LARGE, LARGE + 3, None),
+        (lambda x, a: jnp.tanh((x - 1.1) / EPS) - a / 3, 0.0, 3.0, 1.1),  # steep
+        (lambda x, a: jnp.expm1((x - a) / (8 * EPS)) - 0.3, 0.9, 1 + 40 * EPS, 1.0),
+        (lambda x, a: jnp.sign(x - 1.1) * jnp.sqrt(jnp.abs(x - 1.1 * a)), 0.0, 3.0, 1.1),
+    ],
+)
+def test_a_root_between_neighbouring_floats_is_one(fn, low, high, expected) -> None:  # noqa: ANN001
+    """One rounding error of x moves the residual by more than any tolerance: no failure."""
+    x, info = bracketed(fn, low, high)
+    assert Status(int(info.status)) == Status.CONVERGED
+    if expected is None:
+        expected = np.pi * (np.ceil(np.float64(LARGE) / np.pi - 0.5) + 0.5)
+    assert abs(float(x) / expected - 1) <= 8 * EPS
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda u: jnp.where(u < 0, -1.0, 1.0) + 1e14 * u**3,
+        lambda u: jnp.where(u < 0, -1.0, 1.0) * (1 + jnp.expm1(30 * jnp.abs(u))),
+        lambda u: jnp.where(u < 0, -1e-9, 1e-9) + 1e14 * u**5,
+        lambda u: jnp.where(u < 0, -1e-2, 1.0) * jnp.exp(20 * jnp.abs(u)),
+        lambda u: jnp.where(u < 0, -1.0, 1.0) + jnp.sinh(30 * u),
+        lambda u: jnp.where(u < 0, -0.1, 0.2) + jnp.sinh(30 * u),
+        lambda u: 1 / u + 1e14 * u**3,  # a pole
+        lambda u: 1 / u**3 + jnp.sinh(40 * u),
+    ],
+)
+def test_huge_values_at_the_ends_excuse_no_jump(fn) -> None:  # noqa: ANN001
+    """A jump or pole, rising or falling, is judged by the values beside it."""
+
+    def solve(at: jax.Array, sign: jax.Array) -> jax.Array:
+        return bracketed(lambda x, a: sign * fn(x - a), 0.0, 2.5, at)[1].converged
+
+    at = jnp.asarray([1.0, 1.1, 1 / 3] * 2, float)
+    assert not jax.jit(jax.vmap(solve))(at, jnp.repeat(jnp.asarray([-1.0, 1.0]), 3)).any()
+
+
+def extreme_roots() -> list[tuple[float, float, float]]:
+    """(low, high, root) near both ends of the dtype's range."""
+    tiny, huge = (float(x) for x in (np.finfo(float_).tiny, np.finfo(float_).max))
+    scales = [(1.5 * tiny, 1e4 * tiny), (1e4 * tiny, 1e10 * tiny), (1e-10 * huge, 1e-3 * huge)]
+    middle = (huge**0.5, 100 * huge**0.5)
+    return [(a, b, r * a + (1 - r) * b) for a, b in (*scales, middle) for r in (0.1, 0.6, 0.99)]
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda ratio: ratio - 1,
+        jnp.log,
+        lambda ratio: 1 - ratio**-0.5,
+        lambda ratio: jnp.tanh(ratio) - jnp.tanh(jnp.ones_like(ratio)),
+    ],
+)
+def test_ends_of_any_size(fn) -> None:  # noqa: ANN001
+    """Value, slope and curvature of x(s) = a exp(s) at both ends of the range of floats."""
+    low, high, a = (jnp.asarray(column, float) for column in zip(*extreme_roots(), strict=True))
+
+    # by the inverse: JAX's rule for a quotient squares the divisor, which here leaves the range
+    def solve(s: jax.Array, low: jax.Array, high: jax.Array, inverse: jax.Array):  # noqa: ANN202
+        return root.bracketed(lambda x, s: fn(x * inverse * jnp.exp(-s)), low, high, s)
+
+    def with_slopes(*args: jax.Array) -> tuple[jax.Array, ...]:
+        value = lambda s: solve(s, *args[1:])[0]  # noqa: E731
+        return value(args[0]), jax.grad(value)(args[0]), jax.hessian(value)(args[0])
+
+    args = (jnp.zeros_like(a), low, high, 1 / a)
+    info = jax.jit(jax.vmap(solve))(*args)[1]
+    assert bool(info.converged.all()), info
+    for got in jax.jit(jax.vmap(with_slopes))(*args):
+        np.testing.assert_allclose(np.asarray(got) / np.asarray(a), 1, rtol=200 * EPS)
+
+
+def test_a_bracket_as_wide_as_the_floats() -> None:
+    """Its width is no float; a lower end that dividing by the upper would lose stays itself."""
+    limits = np.finfo(float_)
+    x, info = bracketed(lambda x, a: x / (limits.max / 4) - a, -limits.max, limits.max)
+    assert bool(info.converged)
+    assert abs(float(x) / (limits.max / 4) - 1) < 8 * EPS
+    x, info = bracketed(lambda x, a: jnp.log(x) - a, limits.tiny, 1e3)
+    assert bool(info.converged)
+    assert abs(float(x) - np.e) < 8 * EPS
+
+
 def test_too_few_steps_are_admitted() -> None:
     """A lane that runs out of steps says so."""
     _, info = bracketed(lambda x, a: jnp.exp(x) - 2 * a, -1.0, 10.0, num_steps=3)
     assert Status(int(info.status)) == Status.NOT_CONVERGED
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "error"),
+    [
+        ("num_steps", 0, ValueError),
+        ("num_steps", -1, ValueError),
+        ("num_steps", 2.0, TypeError),
+        ("num_steps", True, TypeError),
+        ("num_halvings", 0, ValueError),
+    ],
+)
+def test_impossible_counts_are_named(name: str, count, error) -> None:  # noqa: ANN001
+    """No steps, or a number of them that is no whole one, is misuse."""
+    with pytest.raises(error, match=name):
+        root.newton(lambda x, a: x - a, 2.0, 1.0, **{name: count})
+    if name == "num_steps":
+        with pytest.raises(error, match=name):
+            bracketed(lambda x, a: x - a, 0.0, 3.0, num_steps=count)
 
 
 def test_batched_ends_point_to_vmap() -> None:
@@ -284,6 +396,51 @@ def test_newton_flags_what_it_cannot_solve(fn, guess, statuses) -> None:  # noqa
     assert Status(int(info.status)) in statuses
 
 
+@pytest.mark.parametrize(
+    ("fn", "guess"),
+    [
+        (lambda x, a: x**2, 1.0),
+        (lambda x, a: x**2, 0.0),
+        (lambda x, a: x**3, 1.0),
+        (lambda x, a: a - jnp.cos(x), 0.3),
+        (lambda x, a: (x - a) ** 2, 3.0),
+        (lambda x, a: x * x - 2 * a * x + a, 3.0),  # reaches F = 0 off the root, by rounding
+        (lambda x, a: 1e9 * (x * x - 2 * a * x + a), 3.0),
+        (lambda x, a: 1e-8 * (1e16 * x * x - 2e8 * a * x + a), 3e-8),  # other units of x
+        (lambda x, a: jnp.stack([(x[0] - a) ** 2 - (x[1] - 2), x[1] - 2]), [3.0, 1.0]),
+        (lambda x, a: jnp.stack([x @ x - 2 * a, x[0] + x[1] - 2]), [2.0, 1.0]),  # tangent
+        (lambda x, a: jnp.stack([x @ x - 3 * a, x.sum() - 3, x[0] - x[1]]), [2.0, 1.0, 0.5]),
+        (lambda x, a: jnp.outer(jnp.asarray([1.0, 3.0]), x - a) @ jnp.ones(2), [1.5, 0.5]),
+        (lambda x, a: jnp.asarray([[0.1, 0.3], [0.3, 0.9]]) @ (x - a), [1.3, 0.9]),  # a line
+    ],
+)
+def test_newton_flags_a_multiple_root(fn, guess) -> None:  # noqa: ANN001
+    """The derivative does not exist where the Jacobian is singular, however small F is."""
+    solve = jax.jit(lambda guess: root.newton(fn, guess, jnp.asarray(1.0))[1].status)
+    assert Status(int(solve(jnp.asarray(guess, float)))) == Status.SINGULAR
+
+
+@pytest.mark.parametrize(
+    ("fn", "guess", "expected"),
+    [
+        (lambda x, a: (x - a) * (x - a - 30 * EPS**0.4), 2.0, 1 + 30 * EPS**0.4),  # near double
+        (lambda x, a: jnp.sinh(20 * (x - a)), 1.2, 1.0),  # steep on both sides
+        (lambda x, a: jnp.stack([1e-9 * (x[0] - a), 1e9 * (x[1] - a)]), [3.0, 3.0], 1.0),
+        (lambda x, a: jnp.stack([1e12 * x[0] + x[1] - 2 * a, 1e12 * x[0] - x[1]]), [0, 0], None),
+        (lambda x, a: x**2 - a, 1e6, 1.0),  # from afar
+        (lambda x, a: jnp.stack([x[0] - 1e-3 * a, x[1] * jnp.cosh(x[0]) - a]), [9.0, 9.0], None),
+        (lambda x, a: x**2 - a, jnp.linspace(0.5, 2.0, 40), 1.0),  # a large determinant's change
+    ],
+)
+def test_newton_takes_no_simple_root_for_a_multiple_one(fn, guess, expected) -> None:  # noqa: ANN001
+    """Bad units, strong curvature, many unknowns and a neighbouring root are no singularity."""
+    x, info = root.newton(fn, jnp.asarray(guess, float), jnp.asarray(1.0))
+    assert Status(int(info.status)) == Status.CONVERGED
+    if expected is None:
+        return
+    np.testing.assert_allclose(x, expected, rtol=1e3 * EPS**0.6)
+
+
 @pytest.mark.float64
 def test_newton_slope_and_hessian() -> None:
     """Derivatives of a vector root against its closed form, under jit and vmap."""
@@ -319,11 +476,9 @@ def test_newton_refuses_a_matrix_guess() -> None:
         root.newton(rosenbrock, jnp.ones((2, 2)), 1.0)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.float64)])
 def test_dtype_of_the_root_is_the_callers(dtype: type) -> None:
     """float32 ends, guess and parameters give a float32 root also under x64."""
-    if dtype == np.float64 and not jax.config.jax_enable_x64:
-        pytest.skip("float64 is off")
     a = jnp.asarray(2.0, dtype)
     x, info = root.bracketed(lambda x, a: x * x - a, a * 0, a, a)
     y, newton_info = root.newton(lambda x, a: x * x - a, a, a)
