@@ -11,9 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffeq import holden, kyle
+from diffeq import contingent, holden, kyle
+from diffeq.contingent import black, canonical, options, smiles, toy
 
-MODELS: tuple[ModuleType, ...] = (holden, kyle)
+MODELS: tuple[ModuleType, ...] = (
+    holden,
+    kyle,
+    contingent,
+    canonical,
+    options,
+    black,
+    smiles,
+    toy,
+)
 
 
 class Entry(NamedTuple):
@@ -136,6 +146,18 @@ ENTRIES: tuple[Entry, ...] = (
         solve_static=lambda **static: holden.solve(
             holden.Params(), **{"num_auctions": 3, **static}
         ),
+    ),
+    Entry(
+        name="canonical",
+        model=canonical,
+        solve=canonical.solve,
+        leaves=("num_signals",),
+        example=(5.0,),
+        outside=outside((1.5, 0.0, -3.0, *NUMBERS)),
+        fields=canonical.Solution._fields[
+            :-2
+        ],  # not the error estimate, itself of rounding's size,
+        solve_static=lambda **static: canonical.solve(5.0),
     ),
 )
 

@@ -195,11 +195,20 @@ def test_other_values_do_not_retrace(entry: Entry) -> None:
     jitted(*other)
 
 
+SHAPE_WORDS = ("shape", "scalar", "broadcast", "see :func:", ":class:")
+
+
+def public_names(model: ModuleType) -> list[str]:
+    """What the model exports; without ``__all__``, what it defines under a public name."""
+    own = [n for n, x in vars(model).items() if getattr(x, "__module__", "") == model.__name__]
+    return getattr(model, "__all__", [n for n in own if not n.startswith("_")])
+
+
 def public_functions() -> list[tuple[ModuleType, str]]:
     return [
         (model, name)
         for model in MODELS
-        for name in model.__all__
+        for name in public_names(model)
         if inspect.isfunction(getattr(model, name))
     ]
 
@@ -211,7 +220,7 @@ def test_public_functions_say_shape_and_source(model: ModuleType, name: str) -> 
     """A reader finds what comes back, in which shape, and where the formula is from."""
     text = inspect.getdoc(getattr(model, name)) or ""
     assert len(text.splitlines()[0]) > 20
-    assert any(word in text for word in ("shape", "scalar", "see :func:", ":class:")), text
+    assert any(word in text.lower() for word in SHAPE_WORDS), text
     assert "Reference" in text or "see :func:" in text or "Reference" in (model.__doc__ or "")
 
 
@@ -220,7 +229,7 @@ def test_every_field_is_documented(model: ModuleType) -> None:
     """Each field of Params, Solution and the like has its meaning under its declaration."""
     tuples = [
         cls
-        for name in model.__all__
+        for name in public_names(model)
         if inspect.isclass(cls := getattr(model, name)) and issubclass(cls, tuple)
     ]
     assert tuples
@@ -246,7 +255,7 @@ def test_importing_changes_no_configuration_and_starts_no_backend() -> None:
 import jax
 before = dict(jax.config.values)
 import solvers, diffeq
-from diffeq import holden, kyle
+from diffeq import contingent, holden, kyle
 assert dict(jax.config.values) == before, "configuration changed"
 jax.config.update("jax_num_cpu_devices", 3)  # refused once a backend has started
 assert jax.device_count("cpu") == 3
@@ -338,7 +347,7 @@ def test_check_raises_with_lane_and_values(entry: Entry, compiled: Compiled) -> 
     model = entry.model.__name__.removeprefix("diffeq.")
     with pytest.raises(ConvergenceError, match=rf"^{model}: 1 of {LANES} lanes .*\(2,\)"):
         check(solution)
-    if "spacing" not in entry.leaves:
+    if "spacing" not in entry.leaves and hasattr(entry.model, "Params"):
         params = entry.model.Params(*bad.T)
         with pytest.raises(ConvergenceError, match=rf"{entry.leaves[leaf]}={value}"):
             check(solution, params)
@@ -370,7 +379,7 @@ def test_values_outside_the_domain_raise_by_name(entry: Entry) -> None:
     rest = list(entry.example)
     rest[leaf] = value
     other = (leaf + 1) % len(rest)
-    if "spacing" not in entry.leaves:
+    if "spacing" not in entry.leaves and len(rest) > 1:
         with pytest.raises(ValueError, match=entry.leaves[leaf]):  # closed over, so concrete
             jax.jit(lambda x: entry.solve(*rest[:other], x, *rest[other + 1 :]))(rest[other])
 
@@ -428,7 +437,8 @@ def test_traced_counts_are_refused(entry: Entry) -> None:
 
 def test_params_of_another_class_are_refused() -> None:
     """Kyle's parameters are not Holden's: positions differ, so a mix-up must not pass."""
-    for model, other in zip(MODELS, (*MODELS[1:], MODELS[0]), strict=True):
+    models = [model for model in MODELS if hasattr(model, "Params")]
+    for model, other in zip(models, (*models[1:], models[0]), strict=True):
         with pytest.raises(TypeError, match="Params"):
             model.solve(other.Params(), num_auctions=2)
         with pytest.raises(TypeError, match="Params"):

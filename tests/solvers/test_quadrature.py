@@ -89,3 +89,31 @@ def test_misuse_is_named(call, error, name) -> None:  # noqa: ANN001
     """Empty intervals and impossible counts are errors with the argument's name."""
     with pytest.raises(error, match=name):
         call()
+
+
+@pytest.mark.parametrize("dimension, spacing", [(1, 0.2), (2, 0.4), (3, 0.6), (4, 0.8)])
+def test_normal_lattice_has_the_moments_of_a_normal(dimension: int, spacing: float) -> None:
+    """Weights sum to one; second and fourth moments, mixed ones too."""
+    nodes, weights = quadrature.normal_lattice(dimension, spacing)
+    assert nodes.shape == (weights.size, dimension)
+    assert weights.sum() == pytest.approx(1, abs=1e-14)
+    np.testing.assert_allclose(np.einsum("n,ni,nj", weights, nodes, nodes), np.eye(dimension),
+                               atol=1e-10)  # fmt: skip
+    np.testing.assert_allclose(weights @ nodes**4, 3.0, rtol=1e-9)
+
+
+def test_body_centred_lattice_resolves_as_much_with_fewer_nodes() -> None:
+    """The expectation of a logistic function in a skew direction, to the same error."""
+    direction = np.array([1.0, 1.0, 1.0]) * 1.5
+    exact = quadrature.normal_lattice(1, 0.05)
+    expected = exact.weights @ (1 / (1 + np.exp(1 - exact.nodes[:, 0] * 1.5 * np.sqrt(3))))
+    nodes, weights = quadrature.normal_lattice(3, 0.5)
+    assert weights @ (1 / (1 + np.exp(1 - nodes @ direction))) == pytest.approx(expected, abs=1e-6)
+    cubic = (4 / 3) * np.pi * np.max(np.sum(nodes**2, axis=1)) ** 1.5 / 0.5**3
+    assert weights.size < 0.75 * cubic
+
+
+@pytest.mark.parametrize("arguments", [(0, 0.5), (1.5, 0.5), (2, 0.0), (2, np.nan), (2, 4.0)])
+def test_normal_lattice_refuses_nonsense(arguments: tuple[float, float]) -> None:
+    with pytest.raises((ValueError, TypeError), match="expected"):
+        quadrature.normal_lattice(*arguments)  # type: ignore[arg-type]

@@ -1,0 +1,57 @@
+"""Option quotes in any form a calibration may be given, as the smile of one expiry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffeq.empirical import smile as smiles
+from diffeq.empirical.readers import options, tables
+from diffeq.empirical.readers.records import OptionChain
+
+if TYPE_CHECKING:
+    from diffeq.empirical.smile import Smile
+
+
+def smile_of(
+    chain: Smile | OptionChain | tables.TableSource,
+    expiry: Any,
+    as_of: Any,
+    discount: float | None,
+) -> Smile:
+    """The smile of one expiry, from what :func:`diffeq.contingent.calibrate_smile` takes."""
+    if isinstance(chain, smiles.Smile):
+        if expiry is not None or as_of is not None or discount is not None:
+            raise ValueError("expiry, as_of, discount: a Smile has its own; give quotes instead")
+        return chain
+    mids = False
+    if not isinstance(chain, OptionChain):
+        chain, mids = _read(chain)
+    if expiry is None:
+        has = np.unique(chain.expiry)
+        if has.size != 1:
+            raise ValueError(f"expiry: expected one of {', '.join(map(str, has))}, got None")
+        expiry = has[0]
+    smile = smiles.smile(chain, expiry, as_of=as_of, discount=discount)
+    if not mids:
+        return smile
+    unknown, n = np.full_like(smile.volatility, np.nan), len(smile.strike)
+    return smile._replace(bid_volatility=unknown, ask_volatility=unknown, weights=np.full(n, 1 / n))
+
+
+def _read(table: tables.TableSource) -> tuple[OptionChain, bool]:
+    """The quotes of a table, and whether it has mids only."""
+    header = tables.columns(table)
+    layout = options.ChainLayout(bid_size=None, ask_size=None)
+    if "mid" in header and not {"bid", "ask"} <= set(header):
+        frame = tables.load(table, ["expiry", "type", "strike", "mid"]).frame
+        mid = np.asarray(frame["mid"], float)
+        if not (mid > 0).all():
+            row = int(np.argmin(mid > 0))
+            raise ValueError(f"mid: expected positive numbers, got {mid[row]} in row {row}")
+        near = 1e-6 * mid.min()  # a spread for form's sake, the same for all
+        return options.chain(frame.assign(bid=mid - near, ask=mid + near), layout), True
+    if {"bid", "ask", "strike"} <= set(header) and "bid_size" not in header:
+        return options.chain(table, layout), False
+    return options.chain(table), False

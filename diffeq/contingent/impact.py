@@ -1,0 +1,73 @@
+"""How much one more order moves prices, and how much of the secret prices reveal.
+
+    dP_i/dW_j = Cov(eta_i, W_j | omega) / sigma_j²,                                     (20)
+
+the covariance over the market maker's posterior after the order flow omega. Between any two claims
+see :func:`diffeq.contingent.options.cross_impact`.
+
+Reference: Keller & Tseng (2024), sections 5 and 7.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from diffeq.contingent import game as games
+from diffeq.contingent.game import Game, validated
+
+
+def price_impact(
+    game: Game, solution: Any, *, signal: int | None = None, omega: Any = None
+) -> jax.Array:
+    """Lambda from its definition, equation (20); row i the price, column j the order.
+
+    Where eta diag(sigma²) etaᵀ, centred, is g (I − 1/K) it is symmetric, (alpha*/√g) E Cov(eta_i,
+    eta_j | omega); with two equally likely signals (1 − E p_1) D_i D_j / ‖sigma D‖, E p_1 the
+    efficiency. See :func:`~diffeq.contingent.published.published_price_impact` for the paper's own.
+
+    Args:
+      game: the game.
+      solution: what :func:`~diffeq.contingent.equilibrium.solve` returned for it.
+      signal: expectation over the order flow under this signal; default: over the prior mixture.
+      omega: at this order flow, shape (X,), instead of an expectation.
+
+    Returns:
+      Shape (X, X), in price per unit ordered.
+    """
+    game = validated(game)
+    if omega is not None:
+        if signal is not None:
+            raise ValueError("signal, omega: give one of them, or neither")
+        q = games.posterior(game, solution, omega)
+        mean, products = q, jnp.outer(q, q)
+    elif signal is not None:
+        k = games.signal_of(game, signal)
+        mean, products = solution.posterior[k], solution.products[k]
+    else:
+        mean = game.prior @ solution.posterior
+        products = jnp.einsum("k,klm->lm", game.prior, solution.products)
+    return _impact(game, solution.demand, mean, products)
+
+
+@jax.jit
+def _impact(game: Game, demand: jax.Array, mean: jax.Array, products: jax.Array) -> jax.Array:
+    covariance = jnp.diag(mean) - products
+    return game.eta.T @ covariance @ (demand / game.sigma[None] ** 2)
+
+
+def information_efficiency(game: Game, solution: Any, *, signal: int | None = None) -> jax.Array:
+    """E[q_k]: the posterior the true signal gets on average; 1 if prices reveal all of it.
+
+    Args:
+      game: the game.
+      solution: what ``solve`` returned for it.
+      signal: under this signal; default: over the prior. In the canonical game it depends on K
+        alone (Corollary 7.10); not so in product games.
+
+    Returns:
+      Scalar, between Σ prior² and 1.
+    """
+    game = validated(game)
+    by_signal = jnp.diag(solution.posterior)
+    return game.prior @ by_signal if signal is None else by_signal[games.signal_of(game, signal)]
