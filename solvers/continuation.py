@@ -37,7 +37,7 @@ class _Path(NamedTuple):
     t_done: jax.Array
     slope: jax.Array  # of the secant through the last two
     dt: jax.Array
-    count: jax.Array  # Newton steps at this t
+    tries: jax.Array  # Newton steps at this t
     total: jax.Array
     stop: jax.Array
     converged: jax.Array
@@ -80,33 +80,33 @@ def follow(
         d = -jnp.linalg.solve(jax.jacfwd(residual)(p.x, p.t), residual(p.x, p.t))
         size = jnp.max(jnp.abs(d))
         x = p.x + d * jnp.minimum(1, max_step / jnp.maximum(size, max_step))
-        count = p.count + 1
+        tries = p.tries + 1
         small = size <= accuracy
         near = (jnp.max(jnp.abs(x - p.x_done)) < max_jump) | (p.t == 0)
         accepted = small & near & acceptable(x, p.t)
-        failed = ~accepted & (small | ~jnp.isfinite(size) | (count >= MAX_CORRECTIONS))
-        p = p._replace(x=x, count=count, total=p.total + 1)
+        failed = ~accepted & (small | ~jnp.isfinite(size) | (tries >= MAX_CORRECTIONS))
+        p = p._replace(x=x, tries=tries, total=p.total + 1)
         return _choose(accepted, _advanced(p), _choose(failed, _retreated(p), p))
 
     def _advanced(p: _Path) -> _Path:
         done = p.t >= 1
         moved = p.t - p.t_done
         slope = jnp.where(moved > 0, (p.x - p.x_done) / jnp.where(moved > 0, moved, 1), p.slope)
-        dt = jnp.where((p.count <= QUICK) & (moved > 0), GROWTH * p.dt, p.dt)
+        dt = jnp.where((p.tries <= QUICK) & (moved > 0), GROWTH * p.dt, p.dt)
         t = jnp.minimum(p.t + dt, one)
         x = jnp.where(done, p.x, p.x + slope * (t - p.t))
-        return _Path(x, t, p.x, p.t, slope, dt, 0 * p.count, p.total, done, done)
+        return _Path(x, t, p.x, p.t, slope, dt, 0 * p.tries, p.total, done, done)
 
     def _retreated(p: _Path) -> _Path:
         dt = jnp.minimum(p.dt, p.t - p.t_done) / 2
         t = p.t_done + dt
         x = p.x_done + p.slope * dt
-        return p._replace(x=x, t=t, dt=dt, count=0 * p.count, stop=dt < SMALLEST)
+        return p._replace(x=x, t=t, dt=dt, tries=0 * p.tries, stop=dt < SMALLEST)
 
     zero = 0 * one
     first = _Path(
         x=start, t=zero, x_done=start, t_done=zero, slope=jnp.zeros_like(start),
-        dt=first_step * one, count=jnp.array(0), total=jnp.array(0),
+        dt=first_step * one, tries=jnp.array(0), total=jnp.array(0),
         stop=jnp.array(False), converged=jnp.array(False),
     )  # fmt: skip
     last = lax.while_loop(lambda p: ~p.stop & (p.total < max_total), newton, first)

@@ -5,7 +5,7 @@ made at import time and cast to the dtype of the problem inside jit.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def _normal_radius(dimension: int, tail: float) -> float:
     return math.sqrt(dimension + 2 * math.sqrt(dimension * x) + 2 * x)
 
 
-def _ball(axis: NDArray[np.float64], dimension: int, radius: float) -> NDArray[np.float64]:
+def _ball(axis: NDArray[Any], dimension: int, radius: float) -> NDArray[np.float64]:
     """The points of axis^dimension within ``radius``, built up axis by axis; shape (n, dimension).
 
     A partial sum of squares beyond the radius never comes back: such points go at once.

@@ -154,9 +154,7 @@ ENTRIES: tuple[Entry, ...] = (
         leaves=("num_signals",),
         example=(5.0,),
         outside=outside((1.5, 0.0, -3.0, *NUMBERS)),
-        fields=canonical.Solution._fields[
-            :-2
-        ],  # not the error estimate, itself of rounding's size,
+        fields=canonical.Solution._fields[:-2],  # the error estimate is rounding
         solve_static=lambda **static: canonical.solve(5.0),
     ),
 )

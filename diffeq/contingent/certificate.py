@@ -13,7 +13,7 @@ Reference: Keller & Tseng (2024), section 5.
 """
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +102,7 @@ class Certificate(NamedTuple):
 
 
 # A verdict of the host: a solution may pass through jit, which leaves its certificate behind
-jax.tree_util.register_pytree_node(Certificate, lambda _: ((), None), lambda _, __: None)
+jax.tree_util.register_pytree_node(Certificate, lambda _: ((), None), lambda *_: cast(Any, None))
 
 
 def certify(game: Game, demand: Any) -> Certificate:

@@ -185,8 +185,12 @@ def trades(a: jax.Array, prior: jax.Array) -> tuple[jax.Array, jax.Array, Info]:
     """y (K, r) by continuation, differentiable in a (K, r) and prior (K,); its error, a scalar."""
     rules = [beliefs.rule(a.shape[1], level) for level in range(3)]
     y, error, info = _followed(*jax.lax.stop_gradient((a, prior)), rules)
-    theta = (a, prior)
-    return implicit.attach(lambda y, t: first_order(y, *t, rules[-1]), y, theta), error, info
+
+    def condition(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.Array:
+        a, prior = theta
+        return first_order(y, a, prior, rules[-1])
+
+    return implicit.attach(condition, y, (a, prior)), error, info
 
 
 class Deformed(NamedTuple):

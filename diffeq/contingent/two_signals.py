@@ -25,8 +25,8 @@ def scale(prior: jax.Array) -> tuple[jax.Array, root.RootInfo]:
     """x, differentiable in the prior of shape (2,), and how it was found."""
     # x ≥ 1 where signal 1 is the rarer; a little beyond 1, so that ½ is no end
     side = jnp.where(prior[0] <= prior[1], 1.0, -1.0).astype(prior.dtype)
-    ends = jnp.sort(side * jnp.log(jnp.array([0.8, LARGEST], prior.dtype)))
-    log_x, info = root.bracketed(_condition, *ends, prior)
+    low, high = jnp.sort(side * jnp.log(jnp.array([0.8, LARGEST], prior.dtype)))
+    log_x, info = root.bracketed(_condition, low, high, prior)
     return jnp.exp(log_x), info
 
 
