@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize
 
 from benchmarks.timing import Comparison, seconds
-from diffeq.contingent import beliefs, equilibrium
+from diffeq.contingent import beliefs, path
 
 NUM_SIGNALS = 3
 SAME = 1e-6
@@ -20,15 +20,15 @@ def run(size: float) -> Iterator[Comparison]:
     rng = np.random.default_rng(0)
     games = [_game(rng) for _ in range(max(3, int(50 * size)))]
     rule = beliefs.rule(NUM_SIGNALS - 1, beliefs.MIDDLE)
-    system = jax.jit(lambda y, a, prior: equilibrium.first_order(y, a, prior, rule))
+    system = jax.jit(lambda y, a, prior: path.first_order(y, a, prior, rule))
     slope = jax.jit(jax.jacfwd(system))
     ours, theirs, found, spurious, solved = [], [], 0, 0, 0
     for index, (a, prior) in enumerate(games):
         if index == 0:  # compile both
             _rival(rng, system, slope, a, prior)
-            jax.block_until_ready(equilibrium.trades(a, prior))
-        ours.append(seconds(lambda a=a, prior=prior: equilibrium.trades(a, prior)))
-        y, _, info = equilibrium.trades(a, prior)
+            jax.block_until_ready(path.trades(a, prior))
+        ours.append(seconds(lambda a=a, prior=prior: path.trades(a, prior)))
+        y, _, info = path.trades(a, prior)
         solved += bool(info.converged)
         outcome: list[Any] = []
         theirs.append(

@@ -18,8 +18,8 @@ from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.contingent import beliefs
 from diffeq.contingent.certificate import Certificate, certify
-from diffeq.contingent.equilibrium import trades
 from diffeq.contingent.game import Game
+from diffeq.contingent.path import trades
 
 
 class SingleAsset(NamedTuple):

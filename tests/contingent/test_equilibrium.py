@@ -11,6 +11,7 @@ from scipy import integrate, optimize, stats
 
 from diffeq import ConvergenceError, check, contingent
 from diffeq.contingent import Game, equilibrium, two_signals
+from diffeq.contingent.path import trades
 
 float64 = pytest.mark.float64
 
@@ -158,7 +159,7 @@ def test_many_symmetric_signals_have_a_closed_form() -> None:
 def test_pentagon_is_a_scaled_pentagon() -> None:
     """Five values on a circle: trades on a circle, of the scale found by scipy in one unknown."""
     corner = np.exp(2j * np.pi * np.arange(5) / 5)
-    y, error, info = equilibrium.trades(
+    y, error, info = trades(
         jnp.asarray(np.column_stack([corner.real, corner.imag])), jnp.full(5, 0.2)
     )
     assert bool(info.converged) and float(error) < 1e-10
@@ -172,7 +173,7 @@ def test_pentagon_is_a_scaled_pentagon() -> None:
 def test_isosceles_triangles_with_their_prior(apex: float, height: float) -> None:
     """There the trades are a multiple of the values, up to a shift: criterion 4 can hold."""
     a = jnp.array([[-0.5, 0], [0.5, 0], [0, height]])
-    y, _, info = equilibrium.trades(a, jnp.array([(1 - apex) / 2, (1 - apex) / 2, apex]))
+    y, _, info = trades(a, jnp.array([(1 - apex) / 2, (1 - apex) / 2, apex]))
     assert bool(info.converged)
     beta = float(y[1, 0] - y[0, 0])
     np.testing.assert_allclose(y - y[:1], beta * (a - a[:1]), atol=2e-5)
