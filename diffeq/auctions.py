@@ -154,12 +154,16 @@ def insider_profit(
     num_insiders: jax.Array,
     dt: jax.Array,
 ) -> jax.Array:
-    """Expected profit of one insider over the day, alpha_0 sigma_v² + delta_0; scalar, in money."""
-    M, lambda_1, alpha_1 = num_insiders, solution.lambda_[0], solution.alpha[0]
-    q_1 = alpha_1 * lambda_1
-    alpha_0 = (1 - q_1) / (lambda_1 * (M * (1 - 2 * q_1) + 1) ** 2)
-    delta_0 = solution.delta[0] + q_1 * lambda_1 * sigma_u**2 * dt[0]
-    return alpha_0 * sigma_v**2 + delta_0
+    """Expected profit of one insider over the day, alpha_0 sigma_v² + delta_0; scalar, in money.
+
+    By logs, as money can be in range where lambda_1, sigma_v² or sigma_u² is not.
+    """
+    M, log_lambda_1 = num_insiders, solution.log_lambda[0]
+    q_1 = jnp.exp(solution.log_alpha[0] + log_lambda_1)
+    by_value = jnp.exp(2 * jnp.log(sigma_v) - log_lambda_1)
+    by_noise = jnp.exp(2 * jnp.log(sigma_u) + log_lambda_1)
+    alpha_0 = (1 - q_1) / (M * (1 - 2 * q_1) + 1) ** 2  # times lambda_1
+    return alpha_0 * by_value + solution.delta[0] + q_1 * by_noise * dt[0]
 
 
 def noise_loss(solution: Solution, sigma_u: jax.Array, dt: jax.Array) -> jax.Array:
@@ -168,7 +172,7 @@ def noise_loss(solution: Solution, sigma_u: jax.Array, dt: jax.Array) -> jax.Arr
     The insiders together earn exactly this (the market maker breaks even): the redundant check
     that the solver never uses.
     """
-    return jnp.sum(solution.lambda_ * sigma_u**2 * dt)
+    return jnp.sum(jnp.exp(solution.log_lambda + 2 * jnp.log(sigma_u)) * dt)
 
 
 def simulate(

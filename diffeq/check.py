@@ -98,7 +98,8 @@ def _message(solution: Any, info: Info, converged: np.ndarray[Any, Any], params:
     text += f"; largest residual {finite.max():.3g}" if finite.size else "; residual not finite"
     if params is not None:
         lane = tuple(failed[0])
-        values = [f"{name}={_at(leaf, lane)}" for name, leaf in _named_leaves(params)]
+        batch = converged.shape
+        values = [f"{name}={_at(leaf, lane, batch)}" for name, leaf in _named_leaves(params)]
         text += f"; there {', '.join(values)}"
     return text + (
         ". Check that every parameter is finite and inside its domain (see the Params docstring), "
@@ -111,7 +112,7 @@ def _named_leaves(params: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in paths]
 
 
-def _at(leaf: Any, lane: tuple[int, ...]) -> str:
+def _at(leaf: Any, lane: tuple[int, ...], batch: tuple[int, ...]) -> str:
     """The value of a possibly unbatched leaf at a failed lane."""
     value = np.asarray(leaf)
-    return f"{value[lane] if value.ndim >= len(lane) else value}"
+    return f"{value[lane] if value.shape[: len(batch)] == batch else value}"

@@ -284,6 +284,8 @@ def grid(*, num_insiders: Any, num_auctions: Any, sigma_v: Any, sigma_u: Any) ->
     Returns:
       :class:`Grid`; points outside the domain are NaN, flagged one by one.
     """
+    if any(isinstance(n, jax.core.Tracer) for n in jax.tree.leaves(num_auctions)):
+        raise TypeError("num_auctions: expected Python ints (they fix shapes), got traced values")
     horizons = np.atleast_1d(np.asarray(num_auctions))
     if horizons.ndim != 1 or not np.issubdtype(horizons.dtype, np.integer) or horizons.min() < 1:
         raise ValueError(f"num_auctions: expected ints ≥ 1, shape (n,), got {num_auctions!r}")
@@ -299,20 +301,22 @@ def _grid(axes: dict[str, jax.Array], horizons: tuple[int, ...]) -> Grid:
     def unit(M: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
         logs, worst, step = two_pass.terminal(one, one, M, max(horizons))
         ok = two_pass.accurate(worst, step)
-        chosen = tuple(jnp.exp(log[np.array(horizons) - 1]) for log in logs)
-        return poison(chosen, ok, M), worst, ok
+        roots = tuple(jnp.exp(log[np.array(horizons) - 1] / 2) for log in logs)
+        return poison(roots, ok, M), worst, ok
 
+    # square roots of the levels, so that no factor leaves the range where the product does not
     (lambda_1, beta_1, Sigma_1), worst, ok = jax.vmap(unit)(M)
-    ratio = sigma_v[:, None] / sigma_u[None, :]
+    ratio = jnp.sqrt(sigma_v[:, None]) / jnp.sqrt(sigma_u[None, :])
     nan_if_either = 0 * sigma_v[:, None] + 0 * sigma_u[None, :]
-    variance = sigma_v[:, None] ** 2 + nan_if_either
+    deviation = sigma_v[:, None] + nan_if_either
     shape = (M.size, len(horizons), sigma_v.size, sigma_u.size)
 
     def scaled(unit: jax.Array, scale: jax.Array) -> jax.Array:
         # two long axes: the inner loop is the whole (sigma_v, sigma_u) plane
-        return (unit.reshape(-1, 1) * scale.reshape(1, -1)).reshape(shape)
+        root = unit.reshape(-1, 1) * scale.reshape(1, -1)
+        return (root * root).reshape(shape)
 
-    fields = (scaled(lambda_1, ratio), scaled(beta_1, 1 / ratio), scaled(Sigma_1, variance))
+    fields = (scaled(lambda_1, ratio), scaled(beta_1, 1 / ratio), scaled(Sigma_1, deviation))
     ok = ok & jnp.isfinite(M)  # NaN: outside the domain
     converged = ok[:, None, None, None] & jnp.isfinite(nan_if_either)[None, None]
     info = Info(jnp.broadcast_to(converged, shape), worst[:, None, None, None])

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffeq import validate
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -112,8 +114,7 @@ def blocks(
     shape (the last along an axis is padded with that axis' last value, then cut), so that one
     compiled program serves all.
     """
-    if block_points < 1:
-        raise ValueError(f"block_points: expected at least 1, got {block_points}")
+    block_points = validate.count("block_points", block_points)
     names = tuple(axes)
     lengths = tuple(len(axes[name]) for name in names)
     chunk = _chunks(lengths, block_points)

@@ -211,8 +211,12 @@ def positive(name: str, x: Any) -> None:
     _refuse(name, x, lambda x: ~(np.isfinite(x) & (x > 0)), "a finite positive number")
 
 
-def probabilities(name: str, x: Any) -> None:
-    """Raise unless a concrete array's last axis holds probabilities: ≥ 0, summing to one."""
+def probabilities(name: str, x: Any, dtype: Any = None) -> Any:
+    """The array, its last axis probabilities; raise if concrete and not ≥ 0 or not summing to one.
+
+    The sum is judged by the array's own precision. Concrete float32 ones for a model of ``dtype``
+    float64 sum to one up to float32's rounding only: they are cast up and divided by their sum.
+    """
     _refuse(name, x, lambda x: ~(np.isfinite(x) & (x >= 0)), "a probability ≥ 0")
     if not isinstance(x, jax.core.Tracer):
         own = x.dtype if jnp.issubdtype(x.dtype, np.floating) else np.float64
@@ -220,6 +224,9 @@ def probabilities(name: str, x: Any) -> None:
         _refuse(
             name, sums, lambda s: np.abs(s - 1) > sum_tolerance(own), "probabilities that sum to 1"
         )
+        if dtype is not None and sum_tolerance(own) > sum_tolerance(dtype):
+            return np.asarray(x, float) / sums[..., None]
+    return x
 
 
 def _refuse(name: str, x: Any, bad: Any, expected: str) -> None:

@@ -84,6 +84,8 @@ def normal_lattice(dimension: int, spacing: float, *, tail: float = 1e-16) -> Ru
     _check_count(dimension, 1, None)
     if not 0 < spacing < 3:
         raise ValueError(f"spacing: expected a number between 0 and 3, got {spacing}")
+    if not 0 < tail < 1:
+        raise ValueError(f"tail: expected a number between 0 and 1, got {tail}")
     radius = _normal_radius(dimension, tail)
     step = spacing * (math.sqrt(2) if dimension > 2 else 1)
     reach = math.ceil(radius / step)

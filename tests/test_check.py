@@ -118,6 +118,13 @@ def test_the_error_gives_the_values_of_the_first_bad_lane() -> None:
     assert "not finite" in str(error.value)
 
 
+def test_a_leaf_of_another_batch_is_shown_whole() -> None:
+    """Nested vmaps leave leaves of other axes than the solution's; none hides the error."""
+    bad = solution([True, False], [0.0, np.inf])
+    with pytest.raises(ConvergenceError, match=r"a=\[1\.\], b=7"):
+        check(bad, Params(np.array([1.0]), 7))
+
+
 def test_one_unbatched_failure() -> None:
     """No batch, no lane indices."""
     with pytest.raises(ConvergenceError, match="1 of 1 lanes did not converge") as error:

@@ -127,6 +127,22 @@ def test_insiders_earn_what_noise_traders_lose(M: float) -> None:
 
 
 @float64
+@pytest.mark.parametrize(
+    ("sigma_v", "sigma_u"), [(1.0, 1e160), (1e160, 1.0), (1e150, 1e-150), (1e-150, 1e200)]
+)
+@pytest.mark.parametrize("M", [0.01, 2.0, 1e12])
+def test_money_is_in_range_where_a_variance_is_not(
+    sigma_v: float, sigma_u: float, M: float
+) -> None:
+    """Profit and loss scale as sigma_v sigma_u, of which neither square need be a number."""
+    unit, params = Params(1.0, 1.0, M), Params(sigma_v, sigma_u, M)
+    for function in (holden.insider_profit, holden.noise_loss):
+        known = float(function(holden.solve(unit, num_auctions=5), unit))
+        found = float(function(holden.solve(params, num_auctions=5), params))
+        assert abs(found / (sigma_v * sigma_u) / known - 1) < 1e-11
+
+
+@float64
 def test_residual_sees_each_wrong_field() -> None:
     """A part in a million in any field shows in the condition that holds it; else it is blind."""
     params = Params(SIGMA_V, SIGMA_U, 3.0)
@@ -507,6 +523,35 @@ def test_a_level_beyond_the_range_is_no_failure_of_a_grid() -> None:
     assert bool(found.info.converged.all()) and bool(alone.info.converged)
     assert np.isinf(found.Sigma).all()
     np.testing.assert_allclose(found.lambda_.ravel(), alone.lambda_[-1:], rtol=1e-12)
+
+
+@float64
+def test_a_grid_holds_every_level_in_range() -> None:
+    """Where the level for unit sigmas, or a power of the sigmas, is beyond it, too; never 0 · inf.
+
+    M = 15: Sigma_300 is 1e-358 for sigma_v = 1. Against the logs of :func:`solve_up_to`.
+    """
+    horizons, sigmas = [1, 300, 1000], np.array([1e-150, 1e100, 1e150, 1e200])
+    found = holden.grid(num_insiders=[15.0], num_auctions=horizons, sigma_v=sigmas, sigma_u=sigmas)
+    assert bool(found.info.converged.all())
+    for i, j in np.ndindex(len(sigmas), len(sigmas)):
+        last = holden.solve_up_to(Params(sigmas[i], sigmas[j], 15.0), max_auctions=1000)
+        for name in ("lambda", "beta", "Sigma"):
+            log = np.asarray(getattr(last, f"log_{name}"))[np.array(horizons) - 1]
+            level = np.asarray(getattr(found, "lambda_" if name == "lambda" else name))[0, :, i, j]
+            assert not np.isnan(level).any()
+            inside = np.abs(log) < 690
+            np.testing.assert_allclose(np.log(level[inside]), log[inside], rtol=1e-13, atol=1e-13)
+            assert (level[log > 720] == np.inf).all() and (level[log < -760] == 0).all()
+
+
+def test_grid_names_traced_horizons() -> None:
+    """A horizon fixes a shape: it cannot be traced, alone or in a list."""
+    for wrap in (lambda n: n, lambda n: [1, n[0]]):
+        with pytest.raises(TypeError, match="num_auctions: expected"):
+            jax.jit(lambda n, wrap=wrap: holden.grid(**{**AXES, "num_auctions": wrap(n)}).Sigma)(
+                jnp.array([1, 2])
+            )
 
 
 def test_grid_slopes_are_those_of_its_values() -> None:

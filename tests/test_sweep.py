@@ -111,6 +111,12 @@ def test_blocks_cover_the_grid_once():
     assert (seen == 1).all()
 
 
+def test_a_block_is_a_whole_number_of_points():
+    for bad in (0, 1e6, True):
+        with pytest.raises((ValueError, TypeError), match="block_points: expected"):
+            sweep(at_point, AXES, block_points=bad)
+
+
 @pytest.mark.parametrize(
     ("axes", "message"),
     [

@@ -161,7 +161,7 @@ def _edges(first: float, last: float, width: float | None, count: int | None) ->
     edges = np.arange(np.ceil(first / width), np.floor(last / width) + 1) * width
     if edges.size < 2:
         raise ValueError(f"no whole interval of {width} s lies between {first} s and {last} s")
-    return edges
+    return np.clip(edges, first, last)  # 3 · 0.3 < 0.9: before the first quote there is no mid
 
 
 def default_lags(num_observations: int) -> int:

@@ -36,13 +36,16 @@ def regress(
       strike: K, distinct, shape (n,).
       difference: C − P, shape (n,).
       error: how uncertain each is, up to a factor (half spreads), > 0, shape (n,).
-      discount: D if known.
+      discount: D if known, > 0.
 
     Raises:
-      ValueError: no more pairs than unknowns, or a discount that comes out negative.
+      ValueError: no more pairs than unknowns, or a discount that is not, or does not come out,
+        positive.
 
     Reference: Holland & Welsch (1977), Communications in Statistics A6, 813–827; Theil (1950).
     """
+    if discount is not None and not 0 < discount < np.inf:
+        raise ValueError(f"discount: expected a finite positive number, got {discount}")
     num_unknown = 2 if discount is None else 1
     if strike.size <= num_unknown:
         raise ValueError(

@@ -241,6 +241,18 @@ def test_a_quote_at_the_trades_time_moves_the_mid_in_the_trades_interval():
     assert cut.mid_change.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("width", [0.1, 0.3, 0.7])
+def test_no_mid_is_taken_before_the_first_quote(width):
+    """3 · 0.3 < 0.9: the edge is the first quote's own time, not one where no quote stands."""
+    for k in range(1, 60):
+        time = np.array([round(k * width, 1), (k + 5) * width])
+        bid = np.array([10.0, 50.0])
+        quotes = Quotes(time, bid, np.ones(2), bid, np.ones(2))
+        trades = Trades(time[1:], bid[1:], np.ones(1), np.ones(1, np.int8))
+        cut = impact.intervals(Tape(trades, quotes, None, ()), trades.sign, interval_s=width)
+        assert (cut.mid_change >= 0).all() and cut.start[0] >= time[0], k
+
+
 def test_start_and_end():
     tape = random_tape(1)
     cut = impact.intervals(tape, tape.trades.sign, interval_s=10.0, start=20.0, end=150.0)

@@ -308,3 +308,19 @@ def test_a_column_serves_the_field_that_names_it(tmp_path):
     layout = readers.TradeLayout(time="T", price="p", size="P")
     with pytest.raises(ValueError, match="has no column 'p'"):
         readers.generic.tape(write(tmp_path, "T,P\n1,2\n"), trade_layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("clock", "wild"), [("midnight", -5.0), ("midnight", 900_000.0), ("epoch", 0)]
+)
+def test_a_wild_time_is_a_bad_row_wherever_it_stands(clock, wild):
+    """First or last, where nothing goes backwards."""
+    start = 60.0 if clock == "midnight" else 1_723_118_400.0
+    good = [start, start + 1, start + 2]
+    times = [wild, *good] if wild < start else [*good, wild]
+    frame = pd.DataFrame({"time": times, "price": 9.5, "size": 100.0})
+    layout = readers.TradeLayout(clock=clock)
+    with pytest.raises(ValueError, match="outside"):
+        readers.generic.tape(frame, trade_layout=layout)
+    kept = readers.generic.tape(frame, trade_layout=layout, bad_rows="drop")
+    assert kept.trades.time.size == 3

@@ -167,6 +167,9 @@ def test_refuses():
         smile.smile(twice, EXPIRY, as_of=AS_OF)
     with pytest.raises(ValueError, match="does not fall with the strike"):
         smile.smile(chain._replace(is_call=~chain.is_call), EXPIRY, as_of=AS_OF)
+    for discount in (-0.97, 0.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="discount: expected a finite positive number"):
+            smile.smile(chain, EXPIRY, as_of=AS_OF, discount=discount)
     with pytest.raises(ValueError, match="(?s)no row is left.*19 spread above 1e-06 of the mid"):
         smile.smile(chain, EXPIRY, as_of=AS_OF, max_spread=1e-6)
 

@@ -117,3 +117,9 @@ def test_body_centred_lattice_resolves_as_much_with_fewer_nodes() -> None:
 def test_normal_lattice_refuses_nonsense(arguments: tuple[float, float]) -> None:
     with pytest.raises((ValueError, TypeError), match="expected"):
         quadrature.normal_lattice(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tail", [0.0, 1.0, 2.0, np.nan])
+def test_normal_lattice_names_a_bad_tail(tail: float) -> None:
+    with pytest.raises(ValueError, match="tail: expected a number between 0 and 1"):
+        quadrature.normal_lattice(2, 0.5, tail=tail)

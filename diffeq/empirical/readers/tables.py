@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, get
 
 import numpy as np
 
-from diffeq.empirical.bad_rows import NOT_A_NUMBER, NOT_UNDERSTOOD, Ledger, Mask
+from diffeq.empirical.bad_rows import NOT_A_NUMBER, NOT_UNDERSTOOD, OUTSIDE, Ledger, Mask
 from diffeq.empirical.readers.records import DAY_NS, Floats, Nanoseconds, Signs
 
 if TYPE_CHECKING:
@@ -204,7 +204,8 @@ def nanoseconds(
 ) -> Nanoseconds:
     """A time column as int64 nanoseconds, shape (n,), exact to the digits in the file.
 
-    Rows without a time are entered as bad, and so are rows earlier than a row before them.
+    Rows without a time are entered as bad, and so are rows outside 1990–2100 (or outside the day)
+    and rows earlier than a row before them.
 
     Args:
         table: The table.
@@ -234,6 +235,7 @@ def nanoseconds(
             f"{table.value(column, int(np.flatnonzero(known)[0]))}. State the time unit and clock "
             "of this column"
         )
+    ledger.bad(OUTSIDE, known & ((time_ns < lowest) | (time_ns > highest)), [column])
     if ordered:
         ledger.bad_time(time_ns, column)
     return time_ns
