@@ -27,13 +27,14 @@ SPACINGS = {
     3: (0.7, 0.4, 0.3),
     4: (1.0, 0.7, 0.5),
 }
-FIVE_AND_MORE = (1.2, 1.0, 0.9)
+FIVE = (1.2, 1.0, 0.9)
+MOST_ASSETS = 5  # dimensions, beyond which the nodes are too many
 
 
 @cache
 def rule(dimension: int, level: int) -> Rule:
     """The lattice of that dimension and level (``COARSE``, ``MIDDLE``, ``FINE``)."""
-    spacing = SPACINGS.get(dimension, FIVE_AND_MORE)[level]
+    spacing = SPACINGS.get(dimension, FIVE)[level]
     # far nodes may go as soon as they weigh less than the error at D = 3
     tail = max(1e-16, 0.3 * np.exp(-2 * np.pi**2 / (3 * spacing)))
     return normal_lattice(dimension, spacing, tail=min(tail, 1e-9))

@@ -289,7 +289,7 @@ def numbers(*, positive: tuple[str, ...], **values: Any) -> list[jax.Array]:
 
 
 def _flags(is_call: Any) -> jax.Array:
-    flags = jnp.asarray(is_call)
+    flags = is_call if hasattr(is_call, "dtype") else np.asarray(is_call)
     if flags.dtype != jnp.bool_:
         raise TypeError(f"is_call: expected True or False, got {is_call!r}")
-    return flags
+    return jnp.asarray(flags)

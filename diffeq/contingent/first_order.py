@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from diffeq import validate
 from diffeq.contingent import beliefs, reduced
+from diffeq.contingent.beliefs import MOST_ASSETS
 from diffeq.contingent.game import Game, demand_of, signal_of, validated
 
 
@@ -48,6 +49,9 @@ def first_order_terms(
       demand: the market maker's belief, shape (K, X).
       signal: which signal k the insider saw.
       order: what the insider trades, shape (X,); default demand[signal].
+
+    Raises:
+      ValueError: demands that differ in more than 5 dimensions (too many nodes to integrate over).
 
     Returns:
       :class:`FirstOrderTerms`; its ``gradient`` is that of :func:`expected_profit` in ``order``.
@@ -109,4 +113,9 @@ def _checked(
     if order.shape != (X,):
         raise ValueError(f"order: expected shape {(X,)}, got {order.shape}")
     rank = reduced.rank_of(_seen(demand / game.sigma[None]), at_most=min(K - 1, X))
+    if rank > MOST_ASSETS:
+        raise ValueError(
+            f"demand: {rank} dimensions in which the signals' orders differ, more than the "
+            f"{MOST_ASSETS} that can be integrated over"
+        )
     return game, demand, jnp.asarray(order, demand.dtype), k, max(1, rank)

@@ -32,6 +32,8 @@ class Game(NamedTuple):
 def validated(game: Game) -> Game:
     """The game with arrays of one dtype, shapes (K, X), (X,), (K,); concrete values checked.
 
+    The dtype is the widest among its arrays, or JAX's default float where all are Python numbers.
+
     Raises:
       TypeError: not a Game, or entries that are no real numbers.
       ValueError: wrong shapes; negative or not finite entries; rows of eta or a prior that do not
@@ -41,7 +43,7 @@ def validated(game: Game) -> Game:
         raise TypeError(f"game: expected contingent.Game, got {type(game).__name__}")
     fields = {n: v for n, v in zip(Game._fields, game, strict=True) if v is not None}
     eta, sigma, prior = (validate.array(f"Game.{n}", fields.get(n)) for n in Game._fields)
-    dtype = jnp.result_type(float, *(x for x in (eta, sigma, prior) if x is not None))
+    dtype = jnp.result_type(float, *(x for x in game if hasattr(x, "dtype")))
     if eta is None or eta.ndim != 2 or min(eta.shape) < 2:
         shape = None if eta is None else eta.shape
         raise ValueError(
@@ -55,8 +57,8 @@ def validated(game: Game) -> Game:
     for name, x, shape in (("sigma", sigma, (X,)), ("prior", prior, (K,))):
         if x.shape != shape:
             raise ValueError(f"Game.{name}: expected shape {shape}, got {x.shape}")
-    validate.probabilities("Game.eta", eta)
-    validate.probabilities("Game.prior", prior)
+    eta = validate.probabilities("Game.eta", eta, dtype)
+    prior = validate.probabilities("Game.prior", prior, dtype)
     validate.positive("Game.sigma", sigma)
     validate.positive("Game.prior", prior)
     return Game(*(jnp.asarray(x, dtype) for x in (eta, sigma, prior)))

@@ -28,7 +28,8 @@ def price_impact(
 
     Args:
       game: the game.
-      solution: what :func:`~diffeq.contingent.equilibrium.solve` returned for it.
+      solution: what :func:`~diffeq.contingent.equilibrium.solve` returned for it; with ``omega``
+        any demand, shape (K, X).
       signal: expectation over the order flow under this signal; default: over the prior mixture.
       omega: at this order flow, shape (X,), instead of an expectation.
 
@@ -36,18 +37,33 @@ def price_impact(
       Shape (X, X), in price per unit ordered.
     """
     game = validated(game)
+    demand = games.demand_of(game, solution)
     if omega is not None:
         if signal is not None:
             raise ValueError("signal, omega: give one of them, or neither")
         q = games.posterior(game, solution, omega)
-        mean, products = q, jnp.outer(q, q)
-    elif signal is not None:
-        k = games.signal_of(game, signal)
-        mean, products = solution.posterior[k], solution.products[k]
-    else:
-        mean = game.prior @ solution.posterior
-        products = jnp.einsum("k,klm->lm", game.prior, solution.products)
-    return _impact(game, solution.demand, mean, products)
+        return _impact(game, demand, q, jnp.outer(q, q))
+    posterior, products = moments_of(game, solution)
+    weights = game.prior
+    if signal is not None:
+        weights = jnp.zeros_like(weights).at[games.signal_of(game, signal)].set(1)
+    return _impact(game, demand, weights @ posterior, jnp.einsum("k,klm->lm", weights, products))
+
+
+def moments_of(game: Game, solution: Any) -> tuple[jax.Array, jax.Array]:
+    """E_k[q_l] and E_k[q_l q_m] of a solution of the game, checked."""
+    if not (hasattr(solution, "posterior") and hasattr(solution, "products")):
+        raise TypeError(
+            f"solution: expected what contingent.solve returns, got {type(solution).__name__} "
+            "(of a demand, the price impact is known at an order flow only: give omega)"
+        )
+    K = len(game.prior)
+    if solution.products.shape != (K, K, K):
+        raise ValueError(
+            f"solution: expected that of this game, with products of shape {(K, K, K)}, "
+            f"got {solution.products.shape}; use jax.vmap for a batch"
+        )
+    return solution.posterior, solution.products
 
 
 @jax.jit
@@ -69,5 +85,5 @@ def information_efficiency(game: Game, solution: Any, *, signal: int | None = No
       Scalar, between Σ prior² and 1.
     """
     game = validated(game)
-    by_signal = jnp.diag(solution.posterior)
+    by_signal = jnp.diag(moments_of(game, solution)[0])
     return game.prior @ by_signal if signal is None else by_signal[games.signal_of(game, signal)]

@@ -166,19 +166,34 @@ def describe(portfolio: Portfolio, *, smallest: float = 1e-6) -> str:
 
 def call_payoff(states: Any, strikes: Any) -> jax.Array:
     """(x − K)⁺, shape (num_strikes, num_states)."""
-    states, strikes = numbers(positive=(), states=states, strikes=strikes)
+    states, strikes = _axes(states, strikes)
     return jnp.maximum(states[None] - strikes[:, None], 0)
 
 
 def put_payoff(states: Any, strikes: Any) -> jax.Array:
     """(K − x)⁺, shape (num_strikes, num_states)."""
-    states, strikes = numbers(positive=(), states=states, strikes=strikes)
+    states, strikes = _axes(states, strikes)
     return jnp.maximum(strikes[:, None] - states[None], 0)
+
+
+def _axes(states: Any, strikes: Any) -> list[jax.Array]:
+    states, strikes = numbers(positive=(), states=states, strikes=strikes)
+    if states.ndim != 1 or strikes.ndim != 1:
+        raise ValueError(
+            "states, strikes: expected shapes (num_states,) and (num_strikes,), "
+            f"got {states.shape} and {strikes.shape}"
+        )
+    return [states, strikes]
 
 
 def price(payoff: Any, state_prices: Any) -> jax.Array:
     """payoff · P; payoff of shape (X,) or (n, X), state prices of shape (X,)."""
     payoff, state_prices = numbers(positive=(), payoff=payoff, state_prices=state_prices)
+    if state_prices.ndim != 1 or payoff.shape[-1:] != state_prices.shape:
+        raise ValueError(
+            "payoff, state_prices: expected shapes (X,) or (n, X), and (X,), "
+            f"got {payoff.shape} and {state_prices.shape}"
+        )
     return payoff @ state_prices
 
 
@@ -187,4 +202,13 @@ def cross_impact(payoff_1: Any, impact: Any, payoff_2: Any) -> jax.Array:
 
     ``impact`` is Lambda_ij = ∂P_i/∂W_j, shape (X, X).
     """
-    return price(payoff_1, price(impact, payoff_2))
+    payoff_1, impact, payoff_2 = numbers(
+        positive=(), payoff_1=payoff_1, impact=impact, payoff_2=payoff_2
+    )
+    X = payoff_2.shape[-1] if payoff_2.ndim else 0
+    if (payoff_1.shape, impact.shape, payoff_2.shape) != ((X,), (X, X), (X,)):
+        raise ValueError(
+            "payoff_1, impact, payoff_2: expected shapes (X,), (X, X) and (X,), "
+            f"got {payoff_1.shape}, {impact.shape} and {payoff_2.shape}"
+        )
+    return payoff_1 @ impact @ payoff_2

@@ -40,6 +40,11 @@ def first_order(y: jax.Array, a: jax.Array, prior: jax.Array, rule: Rule) -> jax
     return jax.vmap(of_signal)(y, a)
 
 
+def tolerance(dtype: Any) -> float:
+    """Largest residual of the first-order condition, over the scale of values, of a root."""
+    return max(1e-10, 1e3 * float(jnp.finfo(dtype).eps))
+
+
 @jax.jit
 def trades(a: jax.Array, prior: jax.Array) -> tuple[jax.Array, jax.Array, Info]:
     """y (K, r) by continuation, differentiable in a (K, r) and prior (K,); its error, a scalar."""
@@ -124,8 +129,7 @@ def _followed(
     for _ in range(3):  # the Jacobian of the coarser grid is as good, and costs nothing
         z = z - jnp.linalg.solve(jacobian, fine(z, 1.0))
     residual = jnp.max(jnp.abs(fine(z, 1.0)))
-    eps = float(jnp.finfo(z.dtype).eps)
-    ok = found.converged & (residual <= max(1e-10, 1e3 * eps))
+    ok = found.converged & (residual <= tolerance(z.dtype))
     y = trades_of(z, 1.0)
     error = jnp.max(jnp.abs(y - trades_of(z_middle, 1.0)))
     return y @ Vt, error, Info(ok, residual)

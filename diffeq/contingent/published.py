@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from diffeq.contingent import canonical
 from diffeq.contingent.game import Game, validated
+from diffeq.contingent.impact import moments_of
 
 
 def published_demand(game: Game) -> jax.Array:
@@ -25,7 +26,7 @@ def published_demand(game: Game) -> jax.Array:
     which profit is unbounded. The prior is not used.
 
     Returns:
-      Shape (K, X).
+      Shape (K, X); NaN where the eta_k are linearly dependent, for L has no inverse then.
     """
     return _demand(validated(game))
 
@@ -35,6 +36,8 @@ def _demand(game: Game) -> jax.Array:
     scaled = game.eta / game.sigma[None]
     K = len(scaled)
     values, vectors = jnp.linalg.eigh(scaled @ scaled.T)
+    regular = values[0] > K * jnp.finfo(values.dtype).eps * values[-1]
+    values = jnp.where(regular, values, jnp.nan)
     inverse_root = (vectors / jnp.sqrt(values)[None]) @ vectors.T
     Q = jnp.eye(K, dtype=scaled.dtype) - 1 / K
     return _alpha(K, scaled) * (inverse_root @ Q).T @ game.eta
@@ -52,7 +55,8 @@ def published_price_impact(game: Game, solution: Any) -> jax.Array:
     Returns:
       Shape (X, X).
     """
-    return _impact(validated(game), solution.posterior, solution.products)
+    game = validated(game)
+    return _impact(game, *moments_of(game, solution))
 
 
 @jax.jit

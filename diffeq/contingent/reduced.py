@@ -52,7 +52,7 @@ def reduce(game: Game, *, rank: int | None = None) -> Reduced:
     Derivatives hold for changes of the game that keep its rank; the coordinates turn with them.
     """
     game = validated(game)
-    return of_rank(game, rank_of_game(game) if rank is None else validate.count("rank", rank))
+    return of_rank(game, chosen_rank(game, rank))
 
 
 def merge(game: Game) -> Game:
@@ -85,6 +85,16 @@ def check_distinct(game: Game) -> None:
             f"Game.eta: signals {twin[k]} and {k} are identical, no order can tell them apart; "
             "merge them (contingent.merge adds up their priors)"
         )
+
+
+def chosen_rank(game: Game, rank: int | None) -> int:
+    """The rank a user gave, checked, else that of the game."""
+    if rank is None:
+        return rank_of_game(game)
+    most = min(game.eta.shape) - 1
+    if validate.count("rank", rank) > most:
+        raise ValueError(f"rank: expected at most min(K, X) − 1 = {most}, got {rank}")
+    return rank
 
 
 def rank_of_game(game: Game) -> int:

@@ -96,6 +96,7 @@ def _certificate(
 
 
 def _checked(values: Any, prior: Any, sigma_u: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    dtype = jnp.result_type(float, *(x for x in (values, prior, sigma_u) if hasattr(x, "dtype")))
     values, prior, sigma_u = (
         validate.array(name, x)
         for name, x in (("values", values), ("prior", prior), ("sigma_u", sigma_u))
@@ -110,9 +111,8 @@ def _checked(values: Any, prior: Any, sigma_u: Any) -> tuple[jax.Array, jax.Arra
             raise ValueError(f"{name}: expected shape {shape}, got {x.shape}")
     validate.finite("values", values)
     validate.positive("prior", prior)
-    validate.probabilities("prior", prior)
     validate.positive("sigma_u", sigma_u)
     if not isinstance(values, jax.core.Tracer) and len(np.unique(values)) < K:
         raise ValueError("values: expected distinct values; merge equal ones, adding their priors")
-    dtype = jnp.result_type(float, values, prior, sigma_u)
+    prior = validate.probabilities("prior", prior, dtype)
     return jnp.asarray(values, dtype), jnp.asarray(prior, dtype), jnp.asarray(sigma_u, dtype)

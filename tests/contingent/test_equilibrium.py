@@ -441,3 +441,37 @@ def test_a_certificate_stays_on_the_host() -> None:
     assert through.certificate is None
     np.testing.assert_array_equal(through.demand, solution.demand)
     assert contingent.solve(Game(), certificate=False).certificate is None
+
+
+@float64
+def test_a_rank_that_leaves_payoffs_out_is_flagged_or_refused() -> None:
+    game = random_game(np.random.default_rng(3), 3, 6)
+    assert not bool(contingent.solve(game, rank=1).info.converged)
+    assert not bool(jax.jit(lambda game: equilibrium.solve(game, rank=1))(game).info.converged)
+    for call in (contingent.solve, contingent.reduce):
+        with pytest.raises(ValueError, match="rank: expected at most"):
+            call(game, rank=3)
+
+
+def test_moments_are_asked_of_a_solution_of_this_game() -> None:
+    game, other = Game(), Game(np.eye(3))
+    solution = contingent.solve(game)
+    for measure in (
+        contingent.price_impact,
+        contingent.information_efficiency,
+        contingent.published_price_impact,
+    ):
+        with pytest.raises(TypeError, match="solution: expected what contingent.solve returns"):
+            measure(game, solution.demand)
+        with pytest.raises(ValueError, match=r"(solution|demand): expected"):
+            measure(other, solution)
+    omega = np.array([0.3, -0.2, 0.1])
+    np.testing.assert_array_equal(
+        contingent.price_impact(game, solution.demand, omega=omega),
+        contingent.price_impact(game, solution, omega=omega),
+    )
+
+
+def test_published_demand_needs_independent_signals() -> None:
+    game = Game([[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]])
+    assert np.isnan(contingent.published_demand(game)).all()

@@ -130,3 +130,26 @@ def test_bad_orders_are_refused_by_name() -> None:
     ):
         with pytest.raises((ValueError, TypeError), match=name):
             call()
+
+
+@pytest.mark.float64
+def test_single_precision_probabilities_in_a_double_precision_game() -> None:
+    """Rows of float32 sum to one up to their own rounding; numbers of Python have no dtype."""
+    eta = np.random.default_rng(0).dirichlet(np.ones(7), 2).astype(np.float32)
+    assert contingent.solve(Game(eta)).demand.dtype == jnp.float32
+    exact = eta.astype(float) / eta.astype(float).sum(axis=1, keepdims=True)
+    for change in ({"sigma": np.ones(7)}, {"prior": np.full(2, 0.5)}):
+        found = contingent.solve(Game(eta)._replace(**change), certificate=False)
+        assert found.demand.dtype == jnp.float64 and bool(found.info.converged)
+        wanted = contingent.solve(Game(exact), certificate=False).demand
+        np.testing.assert_allclose(found.demand, wanted, rtol=1e-12)
+    prior = np.array([0.3, 0.3, 0.4], np.float32)
+    one = contingent.single_asset(np.array([0.0, 1.0, 3.0]), prior, certificate=False)
+    assert bool(one.info.converged)
+
+
+def test_more_dimensions_than_can_be_integrated_over() -> None:
+    game = Game(np.eye(8))
+    demand = np.eye(8) - 1 / 8
+    with pytest.raises(ValueError, match="demand: 7 dimensions"):
+        contingent.first_order_terms(game, demand, signal=0)

@@ -434,3 +434,17 @@ def test_smiles_refuse():
         smiles.smile(eta, STATES, STRIKES)
     with pytest.raises(ValueError, match="x: expected a finite positive number"):
         smiles.average_smile(eta, UNIFORM, -1.0, STATES, STRIKES, signal=1)
+
+
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: options.price([1.0, 2.0], [0.2, 0.3, 0.5]), "payoff, state_prices"),
+        (lambda: options.cross_impact([1.0, 2.0], np.eye(3), np.ones(3)), "payoff_1, impact"),
+        (lambda: options.call_payoff(np.arange(3.0), 2.0), "states, strikes"),
+        (lambda: black.black(100.0, 90.0, 0.2, 1.0, "call"), "is_call"),
+    ],
+)
+def test_shapes_and_types_are_refused_by_name(call, name):
+    with pytest.raises((ValueError, TypeError), match=name):
+        call()
