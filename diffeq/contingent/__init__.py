@@ -7,11 +7,14 @@ prices them. :func:`solve` finds the equilibrium, :func:`certify` says whether i
     certify         the five criteria of an equilibrium     options     claims as options
     single_asset    any value distribution                  smiles      under a signal; black
     price_impact    of any claim on any other               toy         the example of section 2
+    calibrate_smile      signals and prior from an option chain (imported when first used)
 
 Where the paper slips, the docstrings say so (:mod:`~diffeq.contingent.published`).
 
 Reference: Keller & Tseng (2024), "Arrow-Debreu Meets Kyle: Price Discovery for Derivatives".
 """
+
+from typing import Any
 
 from diffeq.contingent import black, canonical, options, smiles, toy
 from diffeq.contingent.certificate import Certificate, Criterion, certify
@@ -32,6 +35,7 @@ __all__ = [
     "SingleAsset",
     "Solution",
     "black",
+    "calibrate_smile",
     "canonical",
     "certify",
     "expected_profit",
@@ -50,3 +54,12 @@ __all__ = [
     "solve",
     "toy",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the calibration, and with it the optimiser, when it is first asked for."""
+    if name == "calibrate_smile":
+        from diffeq.contingent.calibration import calibrate_smile
+
+        return calibrate_smile
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

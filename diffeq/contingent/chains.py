@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffeq.empirical import smile as smiles
+from diffeq.empirical.bad_rows import Report
 from diffeq.empirical.readers import options, tables
 from diffeq.empirical.readers.records import OptionChain
 
@@ -34,10 +35,25 @@ def smile_of(
             raise ValueError(f"expiry: expected one of {', '.join(map(str, has))}, got None")
         expiry = has[0]
     smile = smiles.smile(chain, expiry, as_of=as_of, discount=discount)
+    smile = smile._replace(report=_joined(chain.report, smile.report))
     if not mids:
         return smile
     unknown, n = np.full_like(smile.volatility, np.nan), len(smile.strike)
     return smile._replace(bid_volatility=unknown, ask_volatility=unknown, weights=np.full(n, 1 / n))
+
+
+def _joined(reading: Report, choosing: Report) -> Report:
+    """The account of every row of the file: left out by the reader, then by the smile."""
+    filtered = dict(reading.filtered)
+    for reason, count in choosing.filtered.items():
+        filtered[reason] = filtered.get(reason, 0) + count
+    return choosing._replace(
+        columns={**reading.columns, **choosing.columns},
+        rows_read=reading.rows_read,
+        filtered=filtered,
+        bad=reading.bad,
+        first_bad=reading.first_bad,
+    )
 
 
 def _read(table: tables.TableSource) -> tuple[OptionChain, bool]:

@@ -11,15 +11,14 @@ so each option costs m times its price under sigma_1 plus 1 − m times that und
 Reference: Keller & Tseng (2024), section 7.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from diffeq.check import poison
+from diffeq.check import Info, poison
 from diffeq.contingent import beliefs, black, two_signals
-
-_LOWEST, _HIGHEST = -100.0, 36.0  # log-odds: a prior of 4e-44 of what was seen, and 1 to rounding
 
 
 def expected_weight(prior: Any, *, signal: int) -> jax.Array:
@@ -40,52 +39,64 @@ def expected_weight(prior: Any, *, signal: int) -> jax.Array:
     return weight(prior, jnp.asarray(signal == 1))
 
 
-def implied_prior(weight: float, *, signal: int) -> float:
+class Implied(NamedTuple):
+    """A prior read off an expected weight."""
+
+    prior: float
+    """Of signal 1; 0 or 1 where it is nearer to that than can be told."""
+    slope: float
+    """Derivative of the prior in the weight; NaN there."""
+    info: Info
+    """converged; residual of the equilibrium condition."""
+
+
+def implied_prior(weight: float, *, signal: int) -> Implied:
     """The prior at which :func:`expected_weight` is ``weight``; concrete.
 
-    0 or 1 where it is nearer to it than can be told: with a prior of 4e-44 of what the insider saw
-    prices come to believe it by 4 %, so weights below that are of no prior.
+    A prior of 4e-44 of what the insider saw still leaves it .0013 of the weight; less is of no
+    prior that can be told from 0.
     """
-    if not 0 < weight < 1:
-        raise ValueError(f"weight: expected a number in (0, 1), got {weight}")
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight: expected a number in [0, 1], got {weight}")
     seen = weight if signal == 1 else 1 - weight
-    low, high = _LOWEST, _HIGHEST
-    if seen < float(_of_seen_at(low)):
-        return 0.0 if signal == 1 else 1.0
-    for _ in range(60):  # on the host: a compiled search takes longer to compile than this to run
+    low, high = -100.0, 36.0  # log-odds; 36 is 1 to rounding
+    value, slope, info = _of_seen_at(low)
+    if seen <= value:
+        return Implied(0.0 if signal == 1 else 1.0, np.nan, info)
+    for _ in range(60):  # on the host: a compiled search would take longer to compile
         middle = (low + high) / 2
-        low, high = (middle, high) if float(_of_seen_at(middle)) < seen else (low, middle)
-    return float(jax.nn.sigmoid(low if signal == 1 else -low))
+        value, slope, info = _of_seen_at(middle)
+        low, high = (middle, high) if value < seen else (low, middle)
+    prior = 1 / (1 + np.exp(-low if signal == 1 else low))
+    return Implied(float(prior), float(prior * (1 - prior) / slope), info)
 
 
-def weight_and_slope(prior: Any, saw_first: Any) -> tuple[float, float]:
-    """``expected_weight``, off 0 and 1 by a rounding, and its derivative in the prior; concrete."""
-    value, slope = _weight_and_slope(jnp.asarray(prior, float), jnp.asarray(saw_first))
-    return min(max(float(value), 1e-300), 1 - 2**-53), float(slope)
+@jax.jit
+def _of_seen_at(log_odds: jax.Array) -> tuple[jax.Array, jax.Array, Info]:
+    """E_1[q_1], its derivative in the log-odds of prior_1, and how x was found."""
+
+    def of_seen(log_odds: jax.Array) -> tuple[jax.Array, Info]:
+        value, info = _of_seen(jax.nn.sigmoid(jnp.stack([log_odds, -log_odds])))
+        return value, info
+
+    (value, info), slope = jax.value_and_grad(of_seen, has_aux=True)(log_odds)
+    return value, slope, info
 
 
 @jax.jit
 def weight(prior: jax.Array, saw_first: jax.Array) -> jax.Array:
     """:func:`expected_weight` with the signal seen as a traced bool."""
     seen = jnp.where(saw_first, prior, 1 - prior)
-    of_seen = _of_seen(jnp.stack([seen, 1 - seen]))
+    of_seen, _ = _of_seen(jnp.stack([seen, 1 - seen]))
     return jnp.where(saw_first, of_seen, 1 - of_seen)
 
 
-_weight_and_slope = jax.jit(jax.value_and_grad(weight))
-
-
-@jax.jit
-def _of_seen_at(log_odds: jax.Array) -> jax.Array:
-    return _of_seen(jax.nn.sigmoid(jnp.stack([log_odds, -log_odds])))
-
-
-def _of_seen(prior: jax.Array) -> jax.Array:
-    """E_1[q_1] of a prior of shape (2,)."""
+def _of_seen(prior: jax.Array) -> tuple[jax.Array, Info]:
+    """E_1[q_1] of a prior of shape (2,), and how the equilibrium was found."""
     x, info = two_signals.scale(prior)
     y = jnp.stack([x, -1 / x])[:, None]
     mean, _ = beliefs.moments_at(y[0], y, prior, two_signals.RULE)
-    return poison(mean[0], info.converged, prior)
+    return poison(mean[0], info.converged, prior), Info(info.converged, info.residual)
 
 
 def mixture_volatility(

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FAMILIES = ("calibration", "insiders")
+FAMILIES = (
+    "calibration",
+    "contingent",
+    "contingent_paper",
+    "contingent_smiles",
+    "insiders",
+)
 
 Floats = npt.NDArray[np.float64]
 
