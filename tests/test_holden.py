@@ -515,7 +515,6 @@ def test_bad_points_of_a_grid_are_flagged_one_by_one() -> None:
 
 
 @float64
-@float64
 def test_a_level_beyond_the_range_is_no_failure_of_a_grid() -> None:
     """Sigma overflows at sigma_v = 1e200; lambda and beta stand, as in ``solve``."""
     found = holden.grid(num_insiders=[2.0], num_auctions=[3], sigma_v=[1e200], sigma_u=[1.0])
@@ -554,6 +553,7 @@ def test_grid_names_traced_horizons() -> None:
             )
 
 
+@float64
 def test_grid_slopes_are_those_of_its_values() -> None:
     """Differentiable in its three real axes, with NaN slopes at bad points only."""
 

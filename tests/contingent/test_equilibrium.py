@@ -133,7 +133,7 @@ def test_canonical_games_by_two_ways(K: int) -> None:
     eta = np.full((K, K + 2), 0.1) + 0.3 * np.eye(K, K + 2)
     game = Game(eta / eta.sum(1, keepdims=True), 1.3)
     closed = check(contingent.solve(game, method="closed_form"))
-    path = check(contingent.solve(game, method="continuation"))
+    path = check(contingent.solve(game, method="continuation", certificate=False))
     for name in contingent.Solution._fields[:5]:
         one, other = getattr(closed, name), getattr(path, name)
         np.testing.assert_allclose(one, other, atol=1e-9, err_msg=name)
@@ -204,9 +204,11 @@ def test_one_asset_of_the_spec_is_refused() -> None:
 def test_one_asset_in_any_order_and_unit() -> None:
     """Permuted values permute the orders; prices scale with values, orders with sigma_u."""
     values, prior = np.array([3.0, -1.0, 0.5, 2.0]), np.array([0.1, 0.2, 0.4, 0.3])
-    found = contingent.single_asset(values, prior, 1.0)
+    found = contingent.single_asset(values, prior, 1.0, certificate=False)
     shuffle = [2, 0, 3, 1]
-    other = contingent.single_asset(7 + 10 * values[shuffle], prior[shuffle], 3.0)
+    other = contingent.single_asset(
+        7 + 10 * values[shuffle], prior[shuffle], 3.0, certificate=False
+    )
     tolerance = 1e-9 if found.order.dtype == np.float64 else 1e-3
     np.testing.assert_allclose(other.order, 3 * found.order[np.array(shuffle)], rtol=tolerance)
     np.testing.assert_allclose(other.price, 7 + 10 * found.price[np.array(shuffle)], rtol=tolerance)
@@ -354,7 +356,7 @@ def test_price_impact_is_the_slope_of_expected_prices() -> None:
     """Central differences of E_k P in the order, for each signal; and at one order flow."""
     rng = np.random.default_rng(9)
     game = random_game(rng, 3, 5)._replace(sigma=rng.uniform(0.5, 2, 5))
-    solution = contingent.solve(game)
+    solution = contingent.solve(game, certificate=False)
 
     def expected_price(order: np.ndarray) -> np.ndarray:
         return np.asarray(
@@ -387,7 +389,7 @@ def test_price_impact_of_two_equally_likely_signals() -> None:
     game = Game(eta, sigma)
     D = eta[0] - eta[1]
     expected = 0.224799754603 * np.outer(D, D) / np.linalg.norm(sigma * D)
-    impact = contingent.price_impact(game, contingent.solve(game))
+    impact = contingent.price_impact(game, contingent.solve(game, certificate=False))
     np.testing.assert_allclose(impact, expected, rtol=1e-10)
     claims = rng.normal(size=(2, 6))
     cross = contingent.options.cross_impact(claims[0], impact, claims[1])
@@ -399,7 +401,7 @@ def test_price_impact_of_two_equally_likely_signals() -> None:
 def test_impact_is_higher_under_the_rarer_signal(prior: float, ratio: float) -> None:
     """Proposition 7.6 corrected: at a uniform prior the two are equal."""
     game = Game(prior=[prior, 1 - prior])
-    solution = contingent.solve(game)
+    solution = contingent.solve(game, certificate=False)
     first, second = (contingent.price_impact(game, solution, signal=k)[0, 0] for k in (0, 1))
     assert float(first / second) == pytest.approx(ratio, abs=5e-5)
 
@@ -408,11 +410,11 @@ def test_impact_is_higher_under_the_rarer_signal(prior: float, ratio: float) -> 
 def test_efficiency_is_the_canonical_one_whatever_eta_and_sigma() -> None:
     """Corollary 7.10, where it holds; and in the product game it does not: .60094."""
     game = Game(np.random.default_rng(11).dirichlet(np.ones(5), 2), [1, 2, 3, 4, 5.0])
-    efficiency = contingent.information_efficiency(game, contingent.solve(game))
+    efficiency = contingent.information_efficiency(game, contingent.solve(game, certificate=False))
     assert float(efficiency) == pytest.approx(0.775200245397, abs=1e-11)
     f1, f2 = np.array([1, -1, 1, -1]) * 0.1, np.array([1, 1, -1, -1]) * 0.05
     product = Game([0.25 + i * f1 + j * f2 for i in (-1, 1) for j in (-1, 1)])
-    solution = contingent.solve(product)
+    solution = contingent.solve(product, certificate=False)
     efficiency = contingent.information_efficiency(product, solution, signal=0)
     assert float(efficiency) == pytest.approx(0.60094, abs=5e-6)
 
@@ -421,7 +423,7 @@ def test_efficiency_is_the_canonical_one_whatever_eta_and_sigma() -> None:
 def test_published_formulas_where_they_hold_and_where_not() -> None:
     """(33) with mirrored signals is the equilibrium; in section 2 it is not; (34) never is (20)."""
     mirror = Game([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
-    solution = contingent.solve(mirror)
+    solution = contingent.solve(mirror, certificate=False)
     np.testing.assert_allclose(contingent.published_demand(mirror), solution.demand, atol=1e-12)
     root = np.sqrt(0.5)
     printed = contingent.published_demand(Game())
@@ -455,7 +457,7 @@ def test_a_rank_that_leaves_payoffs_out_is_flagged_or_refused() -> None:
 
 def test_moments_are_asked_of_a_solution_of_this_game() -> None:
     game, other = Game(), Game(np.eye(3))
-    solution = contingent.solve(game)
+    solution = contingent.solve(game, certificate=False)
     for measure in (
         contingent.price_impact,
         contingent.information_efficiency,

@@ -11,7 +11,7 @@ from diffeq import contingent
 from diffeq.contingent import Game
 
 float64 = pytest.mark.float64
-EPS = float(jnp.finfo(float).eps)
+EPS = float(jnp.finfo(jnp.result_type(float)).eps)
 
 
 def a_game(K: int = 3, X: int = 6, seed: int = 0) -> tuple[Game, np.ndarray]:
