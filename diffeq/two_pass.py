@@ -135,16 +135,16 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     log_M, log_su, root_dt = jnp.log(M), jnp.log(sigma_u), jnp.sqrt(dt)
 
     def of_auction(y: jax.Array) -> Fields:
-        """r, q, sqrt(r) and sqrt(1 + r), by which the standard deviation of v shrinks."""
+        """r, q, sqrt(r) and 1/(1 + r), the share of the variance of v that is left."""
         per_t = 1 / (1 + 2 * y)
         r = M * per_t
-        return r, y * per_t, jnp.sqrt(r), jnp.sqrt(1 + r)
+        return r, y * per_t, jnp.sqrt(r), 1 / (1 + r)
 
     def rent(value: jax.Array, n: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """delta_{n−1} from delta_n in units of sigma_u sd(v − p_n): in range where delta is not."""
         y, root_dt = n
-        _, q, root_r, root = of_auction(y)
-        shrink = 1 / root
+        _, q, root_r, left = of_auction(y)
+        shrink = jnp.sqrt(left)
         return (value + q * root_r * shrink * root_dt) * shrink, value
 
     def auction(before: Any, n: tuple[Any, ...]) -> tuple[Any, Fields]:
@@ -154,16 +154,15 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
         """
         sd, over_su, under_su, log_before, lost = before
         y, dt, root_dt, rent, has_alpha, has_delta = n
-        r, q, root_r, root = of_auction(y)
-        shrink = 1 / root
-        share = root_r * shrink  # lambda_n sigma_u sqrt(dt_n) / sd(v − p_n)
-        sd, over_su, under_su = sd * shrink, over_su * shrink, under_su * root
+        r, q, root_r, left = of_auction(y)
+        per_root_dt = 1 / root_dt
+        lambda_, beta = over_su * root_r * left * per_root_dt, under_su * root_r * per_root_dt
+        alpha = jnp.where(has_alpha, under_su * y * root_r * (1 + r) * root_dt, 0.0)  # q/lambda_n
+        shrink = jnp.sqrt(left)
+        sd, over_su, under_su = sd * shrink, over_su * shrink, under_su * ((1 + r) * shrink)
         drop = -jnp.log1p(r) - lost
         log_Sigma = log_before + drop  # Kahan's sum: N = 10 000 costs no digits
         lost = (log_Sigma - log_before) - drop
-        per_root_dt = 1 / root_dt
-        lambda_, beta = share * per_root_dt * over_su, share * per_root_dt * under_su
-        alpha = jnp.where(has_alpha, y * root_r * root * root_dt * under_su, 0.0)  # q/lambda_n
         delta = sigma_u * rent * sd
         log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
         log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
