@@ -43,9 +43,10 @@ class Solution(NamedTuple):
     """E_k[q_l q_m], shape (K, K, K)."""
     error: jax.Array
     """Of the trades, in noise standard deviations: scalar, from the last refinement of the
-    quadrature, which it overstates; 0 for a closed form."""
+    quadrature, which it overstates; of alpha* in a canonical game; 0 with two signals."""
     certificate: Certificate | None
-    """Whether it is an equilibrium; None under jit, vmap or grad: call ``certify`` afterwards."""
+    """Whether it is an equilibrium; None under jit, vmap or grad (call ``certify`` afterwards), and
+    where it failed, was not asked for, or r > 4."""
     info: Info
     """converged: the game is one, and the first-order condition holds on the finest grid."""
 
