@@ -15,13 +15,20 @@ import numpy as np
 Params = TypeVar("Params", bound=tuple[Any, ...])
 
 
-def parameters(params: Params, expected: type[Params], *, positive: tuple[str, ...]) -> Params:
+def parameters(
+    params: Params,
+    expected: type[Params],
+    *,
+    positive: tuple[str, ...] = (),
+    probability: tuple[str, ...] = (),
+) -> Params:
     """Check a NamedTuple of scalar parameters and cast its fields to one floating dtype.
 
     Args:
       params: the tuple a user passed; each field a number or scalar array, concrete or traced.
       expected: its class; the error message speaks of it.
       positive: fields that must be > 0; every field must be finite.
+      probability: fields that must lie in [0, 1], ends included.
 
     Returns:
       The same tuple with array leaves of shape () and one dtype: the widest among its arrays, or
@@ -29,8 +36,8 @@ def parameters(params: Params, expected: type[Params], *, positive: tuple[str, .
 
     Raises:
       TypeError: not that class, or a field that is no real number.
-      ValueError: a field that is batched, not finite, not positive, or beyond the range of that
-        dtype (1e200 beside a float32 array).
+      ValueError: a field that is batched, not finite, not positive, no probability, or beyond the
+        range of that dtype (1e200 beside a float32 array).
     """
     model = _class_name(expected)
     if not isinstance(params, expected):
@@ -40,10 +47,24 @@ def parameters(params: Params, expected: type[Params], *, positive: tuple[str, .
         _scalar(f"{model}.{name}", value, positive=name in positive)
         for name, value in zip(fields, params, strict=True)
     ]
+    for name, number in zip(fields, numbers, strict=True):
+        if name in probability and number is not None and not 0 <= number <= 1:
+            raise ValueError(f"{model}.{name}: expected a probability in [0, 1], got {number:.12g}")
     dtype = jnp.result_type(float, *params)
     for name, number in zip(fields, numbers, strict=True):
         _in_range(f"{model}.{name}", number, dtype, positive=name in positive)
     return expected(*(_cast(value, dtype) for value in params))
+
+
+def increasing(params: Any, low: str, high: str) -> None:
+    """Raise if two concrete fields of a NamedTuple are not ``low < high``."""
+    a, b = (getattr(params, name) for name in (low, high))
+    if not any(isinstance(x, jax.core.Tracer) for x in (a, b)) and not float(a) < float(b):
+        model = _class_name(type(params))
+        raise ValueError(
+            f"{model}.{low}, {model}.{high}: expected {low} < {high}, "
+            f"got {float(a):.12g} and {float(b):.12g}"
+        )
 
 
 def spacing(values: Any, num_auctions: int, dtype: Any) -> jax.Array | np.ndarray[Any, Any]:
@@ -209,6 +230,19 @@ def finite(name: str, x: Any) -> None:
 def positive(name: str, x: Any) -> None:
     """Raise if a concrete array has an entry that is not finite and > 0, naming the first."""
     _refuse(name, x, lambda x: ~(np.isfinite(x) & (x > 0)), "a finite positive number")
+
+
+def unit_interval(name: str, x: Any) -> None:
+    """Raise if a concrete array has an entry outside [0, 1], naming the first."""
+    _refuse(name, x, lambda x: ~((x >= 0) & (x <= 1)), "a probability in [0, 1]")
+
+
+def codes(name: str, x: Any, allowed: tuple[int, ...]) -> Any:
+    """The array; raise if concrete and an entry is none of the ``allowed`` codes."""
+    x = array(name, x)
+    listed = ", ".join(f"{code:+d}" if code else "0" for code in allowed)
+    _refuse(name, x, lambda x: ~np.isin(x, allowed), f"one of the codes {listed}")
+    return x
 
 
 def probabilities(name: str, x: Any, dtype: Any = None) -> Any:

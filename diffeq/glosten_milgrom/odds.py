@@ -1,0 +1,118 @@
+"""Beliefs as log-odds: log(mu/(1−mu)), which an order moves by a constant and never saturates.
+
+Probabilities and expectations are computed from the odds of the less likely value, e =
+exp(−|log-odds|) ≤ 1, so that nothing cancels or overflows however certain the belief is.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from diffeq import validate
+
+
+def log_odds(mu: Any) -> jax.Array:
+    """log(mu/(1−mu)), of the shape of mu; ±inf at 1 and 0.
+
+    The derivative there is a large number instead of infinite, such that quotes at these log-odds
+    still have their exact one-sided derivative in mu.
+
+    Args:
+      mu: P(V = V_H), in [0, 1], any shape. NaN where a traced one is outside.
+
+    Raises:
+      TypeError, ValueError: not numbers, or concrete and outside [0, 1].
+
+    Reference: Glosten & Milgrom (1985), Journal of Financial Economics 14.
+
+    >>> float(log_odds(0.5))
+    0.0
+    """
+    mu = validate.array("mu", mu)
+    validate.unit_interval("mu", mu)
+    result: jax.Array = _log_odds(jnp.asarray(mu, jnp.result_type(float, mu)))
+    return result
+
+
+def belief(log_odds: Any) -> jax.Array:
+    """mu = P(V = V_H) = 1/(1 + exp(−log_odds)), of the shape of the log-odds.
+
+    Reference: Glosten & Milgrom (1985), Journal of Financial Economics 14.
+    """
+    at = validate.array("log_odds", log_odds)
+    result: jax.Array = jax.nn.sigmoid(jnp.asarray(at, jnp.result_type(float, at)))
+    return result
+
+
+def posterior(
+    log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """P(likelier value | event), P(rarer value | event), the event's likelihoods given.
+
+    An event that is impossible under the likelier value, itself certain, teaches nothing: 0/0 is
+    the prior.
+    """
+    high_likelier, e = log_odds >= 0, rarer_odds(log_odds)
+    likelier = jnp.where(high_likelier, if_high, if_low)
+    rarer = e * jnp.where(high_likelier, if_low, if_high)
+    total = likelier + rarer
+    possible = total > 0
+    total = jnp.where(possible, total, 1)
+    return jnp.where(possible, likelier / total, 1), jnp.where(possible, rarer / total, 0)
+
+
+def mean(
+    log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array, V_L: jax.Array, V_H: jax.Array
+) -> jax.Array:
+    """E[V | event], the event's likelihoods given."""
+    likelier, rarer = posterior(log_odds, if_high, if_low)
+    high_likelier = log_odds >= 0
+    return likelier * jnp.where(high_likelier, V_H, V_L) + rarer * jnp.where(
+        high_likelier, V_L, V_H
+    )
+
+
+def after(log_odds: jax.Array, net_buys: jax.Array, step: jax.Array) -> jax.Array:
+    """Log-odds after that many buys, net of sales; certainty stays, and 0·inf counts as 0."""
+    still = jnp.isinf(log_odds) | (net_buys == 0)
+    move = jnp.where(still, 0, net_buys) * jnp.where(still & jnp.isinf(step), 0, step)
+    return log_odds + move.astype(log_odds.dtype)
+
+
+# Derivatives at certainty. d ask/d mu = (d ask/d log-odds)(d log-odds/d mu) is 0·inf there; with
+# the first bounded below and the second above by reciprocal numbers, the product is exact.
+
+
+def _smallest(dtype: Any) -> float:
+    """Odds that count as zero in a derivative: 1e-306, clear of the subnormals; float32: 1e-36."""
+    return 64 * float(jnp.finfo(dtype).tiny)
+
+
+@jax.custom_jvp
+def rarer_odds(log_odds: jax.Array) -> jax.Array:
+    """exp(−|log_odds|), the odds of the less likely value."""
+    return jnp.exp(-jnp.abs(log_odds))
+
+
+@rarer_odds.defjvp
+def _rarer_odds_jvp(primals: Any, tangents: Any) -> Any:
+    (at,), (move,) = primals, tangents
+    e = rarer_odds(at)
+    slope = jnp.maximum(e, _smallest(at.dtype))
+    return e, jnp.where(at >= 0, -slope, slope) * move
+
+
+@jax.custom_jvp
+def log_odds_of(mu: jax.Array) -> jax.Array:
+    """:func:`log_odds` without validation; NaN outside [0, 1]."""
+    return jnp.log(mu) - jnp.log1p(-mu)
+
+
+@log_odds_of.defjvp
+def _log_odds_jvp(primals: Any, tangents: Any) -> Any:
+    (mu,), (move,) = primals, tangents
+    return log_odds_of(mu), move / jnp.maximum(mu * (1 - mu), _smallest(mu.dtype))
+
+
+_log_odds = jax.jit(log_odds_of)
