@@ -245,6 +245,13 @@ def codes(name: str, x: Any, allowed: tuple[int, ...]) -> Any:
     return x
 
 
+def counts(name: str, x: Any) -> Any:
+    """The array; raise if concrete and an entry is not a whole number ≥ 0."""
+    x = array(name, x)
+    _refuse(name, x, lambda x: ~((x >= 0) & (x == np.floor(x))), "a whole number ≥ 0")
+    return x
+
+
 def probabilities(name: str, x: Any, dtype: Any = None) -> Any:
     """The array, its last axis probabilities; raise if concrete and not ≥ 0 or not summing to one.
 

@@ -41,8 +41,14 @@ def belief(log_odds: Any) -> jax.Array:
     Reference: Glosten & Milgrom (1985), Journal of Financial Economics 14.
     """
     at = validate.array("log_odds", log_odds)
-    result: jax.Array = jax.nn.sigmoid(jnp.asarray(at, jnp.result_type(float, at)))
+    result: jax.Array = _belief(jnp.asarray(at, jnp.result_type(float, at)))
     return result
+
+
+def probability(log_odds: jax.Array) -> jax.Array:
+    """:func:`belief` without validation; of −log_odds it is 1−mu, without cancellation."""
+    e = rarer_odds(log_odds)
+    return jnp.where(log_odds >= 0, 1, e) / (1 + e)
 
 
 def posterior(
@@ -62,6 +68,18 @@ def posterior(
     return jnp.where(possible, likelier / total, 1), jnp.where(possible, rarer / total, 0)
 
 
+def rarer_odds_given(
+    log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Odds ≤ 1 of the rarer value after an event of these likelihoods; whether that is V_H."""
+    high_likelier, e = log_odds >= 0, rarer_odds(log_odds)
+    high, low = if_high * jnp.where(high_likelier, 1, e), if_low * jnp.where(high_likelier, e, 1)
+    possible = high + low > 0
+    high_rarer = jnp.where(possible, high < low, ~high_likelier)
+    less, more = jnp.where(high_rarer, high, low), jnp.where(high_rarer, low, high)
+    return jnp.where(possible, less / jnp.where(possible, more, 1), 0), high_rarer
+
+
 def mean(
     log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array, V_L: jax.Array, V_H: jax.Array
 ) -> jax.Array:
@@ -78,6 +96,11 @@ def after(log_odds: jax.Array, net_buys: jax.Array, step: jax.Array) -> jax.Arra
     still = jnp.isinf(log_odds) | (net_buys == 0)
     move = jnp.where(still, 0, net_buys) * jnp.where(still & jnp.isinf(step), 0, step)
     return log_odds + move.astype(log_odds.dtype)
+
+
+def step_of(alpha: jax.Array) -> jax.Array:
+    """log((1+alpha)/(1−alpha)), the log-odds' move per order; +inf at alpha = 1."""
+    return jnp.log1p(alpha) - jnp.log1p(-alpha)
 
 
 # Derivatives at certainty. d ask/d mu = (d ask/d log-odds)(d log-odds/d mu) is 0·inf there; with
@@ -115,4 +138,50 @@ def _log_odds_jvp(primals: Any, tangents: Any) -> Any:
     return log_odds_of(mu), move / jnp.maximum(mu * (1 - mu), _smallest(mu.dtype))
 
 
-_log_odds = jax.jit(log_odds_of)
+@jax.custom_jvp
+def log_ratio(mu: jax.Array, rest: jax.Array) -> jax.Array:
+    """Log-odds log(mu/(1−mu)) where 1−mu is known too, without its cancellation."""
+    return jnp.log(mu) - jnp.log(rest)
+
+
+@log_ratio.defjvp
+def _log_ratio_jvp(primals: Any, tangents: Any) -> Any:
+    (mu, rest), (move, opposite) = primals, tangents
+    by_mu = rest * move - mu * opposite
+    return log_ratio(mu, rest), by_mu / jnp.maximum(mu * rest, _smallest(mu.dtype))
+
+
+def slope_of(log_odds: jax.Array) -> jax.Array:
+    """d mu/d log-odds = mu(1−mu), bounded below by the smallest odds that count."""
+    e = rarer_odds(log_odds)
+    return jnp.maximum(e / (1 + e) ** 2, _smallest(e.dtype))
+
+
+@jax.custom_jvp
+def bayes(log_odds: jax.Array, order: jax.Array, alpha: jax.Array) -> jax.Array:
+    """Log-odds after one order, +1 or −1 (floats): :func:`after` by one step of alpha.
+
+    Also where the result is certainty its derivative, as a probability, is exact.
+    """
+    return after(log_odds, order, step_of(alpha))
+
+
+@bayes.defjvp
+def _bayes_jvp(primals: Any, tangents: Any) -> Any:
+    (at, order, alpha), (move, _, more) = primals, tangents
+    then = bayes(at, order, alpha)
+    a, b = 1 + order * alpha, 1 - order * alpha
+    chance = probability(at) * a + probability(-at) * b
+    # d log-odds' = d log-odds + 2 order/(ab) d alpha; at certainty d mu' over the smallest odds
+    certain, possible = jnp.isinf(then), chance > 0
+    per_alpha = 2 * order / jnp.where(certain, 1, a * b)
+    squared = jnp.where(possible, chance, 1) ** 2
+    slope, smallest = slope_of(at), _smallest(at.dtype)
+    variance = jnp.where(jnp.isinf(at), 0, slope)  # mu(1−mu) itself
+    by_at = jnp.where(possible, slope / smallest * (a * b / squared), 1)
+    by_alpha = jnp.where(possible, 2 * order * variance / squared / smallest, 0)
+    by_alpha = jnp.where(certain, by_alpha, per_alpha)
+    return then, jnp.where(certain, by_at, 1) * move + by_alpha * more
+
+
+_log_odds, _belief = jax.jit(log_odds_of), jax.jit(probability)

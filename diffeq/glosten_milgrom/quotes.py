@@ -108,7 +108,7 @@ def _solve(params: Params) -> Solution:
     at = odds.log_odds_of(params.mu_0)
     bid, ask = quotes_at(at, params)
     fields = bid, ask, value_at(at, params), spread_at(at, params)
-    residual = jnp.maximum(*_residual(Quotes(bid, ask), at, params)[:2])
+    residual = jnp.maximum(*residual_at(Quotes(bid, ask), at, params)[:2])
     ok = in_domain(params)
     return Solution(*poison(fields, ok, params), Info(ok, residual))
 
@@ -146,13 +146,14 @@ def update(log_odds: Any, order: Any, params: Params) -> jax.Array:
     0.65
     """
     params, order = validated(params), validate.codes("order", order, (SELL, BUY))
-    return _update(_state(log_odds, params), order, params)
+    return _update(state(log_odds, params), order, params)
 
 
 @jax.jit
 def _update(log_odds: jax.Array, order: jax.Array, params: Params) -> jax.Array:
     known = (order == BUY) | (order == SELL)
-    moved = odds.after(log_odds, order, step_of(params.alpha))
+    code = jnp.where(known, order, BUY).astype(log_odds.dtype)
+    moved = odds.bayes(log_odds, code, params.alpha)
     return poison(jnp.where(known, moved, jnp.nan), in_domain(params), params)
 
 
@@ -179,7 +180,7 @@ def quotes(log_odds: Any, params: Params) -> Quotes:
     [95.0, 105.0]
     """
     params = validated(params)
-    return _quotes(_state(log_odds, params), params)
+    return _quotes(state(log_odds, params), params)
 
 
 def spread(log_odds: Any, params: Params) -> jax.Array:
@@ -191,13 +192,13 @@ def spread(log_odds: Any, params: Params) -> jax.Array:
     6.0
     """
     params = validated(params)
-    return _spread(_state(log_odds, params), params)
+    return _spread(state(log_odds, params), params)
 
 
 def expected_value(log_odds: Any, params: Params) -> jax.Array:
     """E[V] = mu V_H + (1−mu) V_L, of the shape of the log-odds; arguments as :func:`quotes`."""
     params = validated(params)
-    return _value(_state(log_odds, params), params)
+    return _value(state(log_odds, params), params)
 
 
 def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
@@ -215,7 +216,7 @@ def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
     Reference: Glosten & Milgrom (1985), Propositions 1 and 2.
     """
     params = validated(params)
-    at = _state(log_odds, params)
+    at = state(log_odds, params)
     for name in ("bid", "ask"):
         if np.shape(getattr(quotes, name)) != at.shape:
             got = np.shape(getattr(quotes, name))
@@ -224,6 +225,8 @@ def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
 
 
 # The same on arrays of one dtype, for the other modules of the family
+
+step_of = odds.step_of
 
 
 def quotes_at(log_odds: jax.Array, params: Params) -> Quotes:
@@ -242,16 +245,16 @@ def value_at(log_odds: jax.Array, params: Params) -> jax.Array:
 
 
 def spread_at(log_odds: jax.Array, params: Params) -> jax.Array:
-    """:func:`spread` without validation; 4 alpha e/D with D = (1+e)² − alpha²(1−e)²."""
-    alpha, e = params.alpha, odds.rarer_odds(log_odds)
+    """:func:`spread` without validation."""
+    return spread_of(odds.rarer_odds(log_odds), params)
+
+
+def spread_of(e: jax.Array, params: Params) -> jax.Array:
+    """The spread by the odds of the rarer value: 4 alpha e/D, D = (1+e)² − alpha²(1−e)²."""
+    alpha = params.alpha
     D = ((1 + alpha) + (1 - alpha) * e) * ((1 - alpha) + (1 + alpha) * e)
     share = jnp.where(D > 0, 4 * alpha * e / jnp.where(D > 0, D, 1), 0)  # alpha = 1, certainty
     return (params.V_H - params.V_L) * share
-
-
-def step_of(alpha: jax.Array) -> jax.Array:
-    """log((1+alpha)/(1−alpha)); +inf at alpha = 1."""
-    return jnp.log1p(alpha) - jnp.log1p(-alpha)
 
 
 def in_domain(params: Params) -> jax.Array:
@@ -268,14 +271,16 @@ def validated(params: Params) -> Params:
     return params
 
 
-def _state(log_odds: Any, params: Any = ()) -> jax.Array:
+def state(log_odds: Any, params: Any = ()) -> jax.Array:
+    """The log-odds as an array of the parameters' dtype."""
     log_odds = validate.array("log_odds", log_odds)
     leaves = jax.tree.leaves(params)
     dtype = leaves[0].dtype if leaves else jnp.result_type(float, log_odds)
     return jnp.asarray(log_odds, dtype)
 
 
-def _residual(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual:
+def residual_at(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual:
+    """:func:`residual` without validation."""
     alpha, mu, rest = params.alpha, jax.nn.sigmoid(log_odds), jax.nn.sigmoid(-log_odds)
 
     def unfair(price: jax.Array, if_high: jax.Array, if_low: jax.Array) -> jax.Array:
@@ -306,4 +311,4 @@ def _poisoned(of: Any) -> Any:
 
 
 _quotes, _spread, _value = map(_poisoned, (quotes_at, spread_at, value_at))
-_checked_residual = _poisoned(_residual)
+_checked_residual = _poisoned(residual_at)

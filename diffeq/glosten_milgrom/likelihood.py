@@ -1,0 +1,89 @@
+"""How likely an order sequence is: what buys and sales tell about alpha and mu_0.
+
+V is drawn once for the whole sequence (a day), so orders are independent only given V; of B buys
+and S sales in any order
+
+    L(B, S) = mu_0 p^B q^S + (1−mu_0) q^B p^S,    p = (1+alpha)/2,  q = (1−alpha)/2:
+
+only the counts matter. mu_0 is not identified by one day, which is one draw of V: it takes many.
+alpha is the probability of informed trading (PIN) of this market, where news arrives every day.
+
+Reference: Glosten & Milgrom (1985); Easley, Kiefer, O'Hara & Paperman (1996), Journal of Finance
+51, where numbers of trades are random too.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from diffeq import validate
+from diffeq.check import poison
+from diffeq.glosten_milgrom.quotes import BUY, SELL, Params, in_domain, validated
+
+
+def log_likelihood(params: Params, buys: Any, sells: Any) -> jax.Array:
+    """Log of L(B, S) for each day, overflow-free for any number of trades.
+
+    Args:
+      params: scalars; V_L and V_H do not enter. Differentiable, at alpha = 0 and 1 and mu_0 = 0
+        and 1 too wherever the day is possible there.
+      buys: B ≥ 0, any shape.
+      sells: S ≥ 0, any shape; they broadcast.
+
+    Returns:
+      Of the broadcast shape; −inf for a day that is impossible. The probability of one particular
+      sequence: that of the counts is larger by the binomial coefficient.
+
+    Raises:
+      ValueError, TypeError: a parameter outside its domain; a negative or fractional count.
+
+    Reference: Glosten & Milgrom (1985).
+
+    >>> round(float(jax.numpy.exp(log_likelihood(Params(alpha=0.0), 2, 1))), 12)
+    0.125
+    """
+    params = validated(params)
+    buys, sells = validate.counts("buys", buys), validate.counts("sells", sells)
+    dtype = params.alpha.dtype
+    return _log_likelihood(params, jnp.asarray(buys, dtype), jnp.asarray(sells, dtype))
+
+
+@jax.jit
+def _log_likelihood(params: Params, buys: jax.Array, sells: jax.Array) -> jax.Array:
+    alpha, mu_0 = params.alpha, params.mu_0
+    pairs, net = jnp.minimum(buys, sells), jnp.abs(buys - sells)
+    # p^max q^min (w + (1−w) (q/p)^net), w the prior of the value the majority of orders speaks for
+    w = jnp.where(buys >= sells, mu_0, 1 - mu_0)
+    ratio = (1 - alpha) / (1 + alpha) * jnp.ones_like(net)
+    mixed = w + (1 - w) * jnp.where(net > 0, lax.pow(ratio, jnp.maximum(net, 1)), 1)
+    seen = mixed > 0  # else w = 0 and the power is 0 or has underflowed
+    underflown = net * (_log_q(alpha, ~seen) - jnp.log1p(alpha))
+    log_mixed = jnp.where(seen, jnp.log(jnp.where(seen, mixed, 1)), underflown)
+    log_pairs = pairs * _log_q(alpha, pairs > 0)
+    both = jnp.maximum(buys, sells) * jnp.log1p(alpha) - (buys + sells) * math.log(2)
+    return poison(both + log_pairs + log_mixed, in_domain(params), params)
+
+
+def _log_q(alpha: jax.Array, needed: jax.Array) -> jax.Array:
+    """log(1 − alpha), and 0 where it is not needed: 0·(−inf) has no place in value or slope."""
+    return jnp.log1p(-jnp.where(needed, alpha, 0.0))
+
+
+def count_orders(orders: Any) -> tuple[jax.Array, jax.Array]:
+    """(buys, sells) of order sequences, the last axis being the trades of a day.
+
+    Args:
+      orders: +1 for a buy, −1 for a sale, 0 for padding, shape (..., T).
+
+    Returns:
+      Two integer arrays of shape (...).
+
+    Raises:
+      ValueError: another code.
+    """
+    orders = jnp.asarray(validate.codes("orders", orders, (SELL, 0, BUY)))
+    return tuple(jnp.sum(orders == code, axis=-1, dtype=np.int32) for code in (BUY, SELL))  # type: ignore[return-value]
