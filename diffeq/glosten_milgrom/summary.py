@@ -302,7 +302,7 @@ def _summary(sums: _Sums, thresholds: jax.Array, params: Params, num_paths: int)
         estimate(sums.spread),
         thresholds,
         first / num_paths,
-        1 - number / num_paths,
+        (num_paths - number) / num_paths,
         estimate(_Moments(number, mean, squares)),
     )
     fields = poison(fields, in_domain(params), params)
