@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import batch, canonical, gradients, grids, path, start
+from benchmarks import batch, canonical, gradients, grids, path, sequential, start
 from benchmarks.timing import Comparison
 
 RESULTS = Path(__file__).with_name("results")
@@ -27,7 +27,7 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     size = 0.01 if options.smoke else 1
     rows = []
-    for suite in (start, batch, gradients, grids, canonical, path):
+    for suite in (start, batch, gradients, grids, canonical, path, sequential):
         for comparison in suite.run(size):
             rows.append(_row(comparison))
             print(rows[-1], flush=True)

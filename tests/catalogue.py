@@ -13,6 +13,7 @@ import numpy as np
 
 from diffeq import contingent, holden, kyle
 from diffeq.contingent import black, canonical, options, smiles, toy
+from diffeq.glosten_milgrom import news, quotes
 
 MODELS: tuple[ModuleType, ...] = (
     holden,
@@ -23,6 +24,8 @@ MODELS: tuple[ModuleType, ...] = (
     black,
     smiles,
     toy,
+    quotes,
+    news,
 )
 
 
@@ -85,6 +88,10 @@ def _kyle(method: str) -> Entry:
 
 HOLDEN = ("sigma_v", "sigma_u", "num_insiders", "p_0")
 HOLDEN_DOMAIN = (POSITIVE, POSITIVE, POSITIVE, NUMBERS)
+
+
+NO_PROBABILITY = (-0.1, 1.1, *NUMBERS)
+GLOSTEN_DOMAIN = ((*NUMBERS, 200.0), (*NUMBERS, 20.0), NO_PROBABILITY, NO_PROBABILITY)
 
 
 def _up_to(tables: bool) -> Entry:
@@ -156,6 +163,26 @@ ENTRIES: tuple[Entry, ...] = (
         outside=outside((1.5, 0.0, -3.0, *NUMBERS)),
         fields=canonical.Solution._fields[:-2],  # the error estimate is rounding
         solve_static=lambda **static: canonical.solve(5.0),
+    ),
+    Entry(
+        name="glosten-quotes",
+        model=quotes,
+        solve=lambda *p: quotes.solve(quotes.Params(*p)),
+        leaves=quotes.Params._fields,
+        example=(80.0, 120.0, 0.4, 0.3),
+        outside=outside(*GLOSTEN_DOMAIN),
+        fields=quotes.Solution._fields[:-1],
+        solve_static=lambda **static: quotes.solve(quotes.Params()),
+    ),
+    Entry(
+        name="glosten-news",
+        model=news,
+        solve=lambda *p: news.solve(news.Params(*p)),
+        leaves=news.Params._fields,
+        example=(80.0, 120.0, 0.4, 0.3, 0.05),
+        outside=outside(*GLOSTEN_DOMAIN, NO_PROBABILITY),
+        fields=news.Solution._fields[:-1],
+        solve_static=lambda **static: news.solve(news.Params()),
     ),
 )
 

@@ -63,7 +63,7 @@ def posterior(
     likelier = jnp.where(high_likelier, if_high, if_low)
     rarer = e * jnp.where(high_likelier, if_low, if_high)
     total = likelier + rarer
-    possible = total > 0
+    possible = total != 0  # NaN stays NaN
     total = jnp.where(possible, total, 1)
     return jnp.where(possible, likelier / total, 1), jnp.where(possible, rarer / total, 0)
 
@@ -74,7 +74,7 @@ def rarer_odds_given(
     """Odds ≤ 1 of the rarer value after an event of these likelihoods; whether that is V_H."""
     high_likelier, e = log_odds >= 0, rarer_odds(log_odds)
     high, low = if_high * jnp.where(high_likelier, 1, e), if_low * jnp.where(high_likelier, e, 1)
-    possible = high + low > 0
+    possible = high + low != 0
     high_rarer = jnp.where(possible, high < low, ~high_likelier)
     less, more = jnp.where(high_rarer, high, low), jnp.where(high_rarer, low, high)
     return jnp.where(possible, less / jnp.where(possible, more, 1), 0), high_rarer
@@ -180,7 +180,7 @@ def _bayes_jvp(primals: Any, tangents: Any) -> Any:
     variance = jnp.where(jnp.isinf(at), 0, slope)  # mu(1−mu) itself
     by_at = jnp.where(possible, slope / smallest * (a * b / squared), 1)
     by_alpha = jnp.where(possible, 2 * order * variance / squared / smallest, 0)
-    by_alpha = jnp.where(certain, by_alpha, per_alpha)
+    by_alpha = jnp.nan_to_num(jnp.where(certain, by_alpha, per_alpha), nan=jnp.nan)
     return then, jnp.where(certain, by_at, 1) * move + by_alpha * more
 
 

@@ -29,6 +29,22 @@ from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import odds
 
+__all__ = [
+    "BUY",
+    "SELL",
+    "Params",
+    "Quotes",
+    "Residual",
+    "Solution",
+    "expected_value",
+    "log_odds_step",
+    "quotes",
+    "residual",
+    "solve",
+    "spread",
+    "update",
+]
+
 BUY, SELL = 1, -1
 """Order codes."""
 
@@ -253,7 +269,8 @@ def spread_of(e: jax.Array, params: Params) -> jax.Array:
     """The spread by the odds of the rarer value: 4 alpha e/D, D = (1+e)² − alpha²(1−e)²."""
     alpha = params.alpha
     D = ((1 + alpha) + (1 - alpha) * e) * ((1 - alpha) + (1 + alpha) * e)
-    share = jnp.where(D > 0, 4 * alpha * e / jnp.where(D > 0, D, 1), 0)  # alpha = 1, certainty
+    none = D == 0  # alpha = 1 and certainty
+    share = jnp.where(none, 0, 4 * alpha * e / jnp.where(none, 1, D))
     return (params.V_H - params.V_L) * share
 
 

@@ -233,7 +233,7 @@ def _played(high: jax.Array, draw: Any, tables: _Tables, params: Params, num_tra
         )
         apart = spread - spread[0]  # no cancellation where all are alike
         by_trade = spread[0], jnp.sum(apart), jnp.sum(apart**2)
-        return s, (*by_trade, jnp.sum(nearest[None] >= needed, axis=1))
+        return s, (*by_trade, jnp.sum(nearest[None] >= needed, axis=1, dtype=np.int32))
 
     zero, none = jnp.zeros(size, dtype), jnp.zeros(size, np.int32)
     end, (first, apart, squares, reached) = lax.scan(
@@ -241,7 +241,7 @@ def _played(high: jax.Array, draw: Any, tables: _Tables, params: Params, num_tra
     )
     number = jnp.asarray(size, dtype)
     spread = _Moments(number, first + apart / number, squares - apart**2 / number)
-    reached = jnp.concatenate([jnp.sum(needed <= 0, axis=1)[None], reached])
+    reached = jnp.concatenate([jnp.sum(needed <= 0, axis=1, dtype=np.int32)[None], reached])
     return _Sums(_moments(_by_path(end, truth, tables, num_trades)), spread, reached)
 
 

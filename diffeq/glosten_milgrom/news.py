@@ -1,0 +1,368 @@
+"""Arriving information: V may be redrawn before every trade, so the market never finishes learning.
+
+Each period
+
+    1. with probability nu V is redrawn from mu_0, which only the informed see
+    2. mu⁻ = (1−nu) mu + nu mu_0                                     (what the public believes now)
+    3. bid and ask are the base model's at mu⁻
+    4. one order, settled against the V now in force
+    5. log-odds of mu = log-odds of mu⁻ ± log((1+alpha)/(1−alpha))                          (Bayes)
+
+The state is the log-odds of mu, the belief after the last trade. E[mu'|mu] = (1−nu) mu + nu mu_0:
+no martingale. nu = 0 is the base model, bit for bit; at nu = 1 quotes never move.
+
+In an endless run of buys mu⁻ tends to the positive root of
+
+    2 alpha y² + [nu((1+alpha)(1−mu_0) + (1−alpha) mu_0) − 2 alpha] y − nu (1−alpha) mu_0 = 0
+
+and in one of sales to its mirror image. The spread falls with the distance of mu⁻ from one half, so
+it never goes below the smaller of its values at these two.
+
+Reference: the binary model of Glosten & Milgrom (1985), Journal of Financial Economics 14, 71–100,
+with V a Markov chain, filtered as in Hamilton (1989), Econometrica 57, 357–384.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffeq import validate
+from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import odds
+from diffeq.glosten_milgrom import quotes as base
+from diffeq.glosten_milgrom.quotes import BUY, SELL, Quotes
+
+__all__ = [
+    "Params",
+    "Residual",
+    "Solution",
+    "before_trade",
+    "quotes",
+    "residual",
+    "solve",
+    "spread",
+    "update",
+]
+
+
+class Params(NamedTuple):
+    """Parameters; the defaults are the example of the figures."""
+
+    V_L: Any = 90.0
+    """The low value, in price units; < V_H."""
+    V_H: Any = 110.0
+    """The high value, in price units."""
+    mu_0: Any = 0.5
+    """Probability that V = V_H at the start and whenever V is redrawn, in [0, 1]."""
+    alpha: Any = 0.3
+    """Probability that a trader is informed, in [0, 1]."""
+    nu: Any = 0.05
+    """Probability that V is redrawn before a trade, in [0, 1]."""
+
+
+class Solution(NamedTuple):
+    """The market before its first trade, and the limits between which it then moves; scalars."""
+
+    bid: jax.Array
+    """E[V | sale] at the first trade, in price units."""
+    ask: jax.Array
+    """E[V | purchase] at the first trade, in price units."""
+    value: jax.Array
+    """E[V], in price units."""
+    spread: jax.Array
+    """ask − bid at the first trade."""
+    log_odds_buys: jax.Array
+    """Log-odds of mu⁻ after an endless run of buys; +inf at nu = 0."""
+    log_odds_sells: jax.Array
+    """Log-odds of mu⁻ after an endless run of sales."""
+    spread_buys: jax.Array
+    """The spread there, after buys."""
+    spread_sells: jax.Array
+    """The spread there, after sales."""
+    least_spread: jax.Array
+    """The smaller of the two: no spread is ever below it."""
+    info: Info
+    """Whether the parameters lie in their domain and the limits are fixed points; the largest
+    residual of zero profit and of the fixed points."""
+
+
+class Residual(NamedTuple):
+    """|lhs − rhs| over the largest term of each condition, of the shape of the log-odds."""
+
+    ask: jax.Array
+    """E[V | buy] = ask, at mu⁻"""
+    bid: jax.Array
+    """E[V | sell] = bid, at mu⁻"""
+    drift: jax.Array
+    """E[mu' | mu] = (1−nu) mu + nu mu_0, for the less likely value; the quotes never use it"""
+
+
+# Learning
+
+
+def before_trade(log_odds: Any, params: Params) -> jax.Array:
+    """Log-odds of mu⁻ = (1−nu) mu + nu mu_0, of the shape of the log-odds: the quotes are there.
+
+    Args:
+      log_odds: of mu, the belief after the last trade, any shape (±inf is certainty).
+      params: scalars.
+
+    Reference: step 2 above.
+
+    >>> round(float(odds.belief(before_trade(odds.log_odds(0.9), Params(mu_0=0.5, nu=0.25)))), 12)
+    0.8
+    """
+    params = validated(params)
+    return _before_trade(base.state(log_odds, params), params)
+
+
+def update(log_odds: Any, order: Any, params: Params) -> jax.Array:
+    """One period: log-odds after the next order, from those after the last.
+
+    Args:
+      log_odds: of mu, the belief after the last trade, any shape.
+      order: +1 for a buy, −1 for a sale, any shape; they broadcast. A traced order of another code
+        gives NaN.
+      params: scalars.
+
+    Returns:
+      Log-odds of the broadcast shape: those of mu⁻ ± log((1+alpha)/(1−alpha)), ±inf at alpha = 1.
+
+    Raises:
+      ValueError, TypeError: an order that is neither +1 nor −1; a parameter out of domain.
+
+    Reference: steps 2 and 5 above.
+    """
+    params, order = validated(params), validate.codes("order", order, (SELL, BUY))
+    return _update(base.state(log_odds, params), jnp.asarray(order), params)
+
+
+# The prices
+
+
+def quotes(log_odds: Any, params: Params) -> Quotes:
+    """Bid and ask for the next order, each of the shape of the log-odds: the base model's at mu⁻.
+
+    Args:
+      log_odds: of mu, the belief after the last trade, any shape.
+      params: scalars.
+
+    Reference: Glosten & Milgrom (1985).
+    """
+    params = validated(params)
+    return _quotes(base.state(log_odds, params), params)
+
+
+def spread(log_odds: Any, params: Params) -> jax.Array:
+    """ask − bid for the next order, of the shape of the log-odds; arguments as :func:`quotes`."""
+    params = validated(params)
+    return _spread(base.state(log_odds, params), params)
+
+
+def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
+    """The conditions on the next order, scale-free: zero profit on each side, drift of the belief.
+
+    Args:
+      quotes: bid and ask to judge (anything with these two fields), of the log-odds' shape.
+      log_odds: of mu, the belief after the last trade, any shape.
+      params: scalars.
+
+    Returns:
+      :class:`Residual`; each entry 0 where the condition holds.
+    """
+    params = validated(params)
+    at = base.state(log_odds, params)
+    for name in ("bid", "ask"):
+        if np.shape(getattr(quotes, name)) != at.shape:
+            got = np.shape(getattr(quotes, name))
+            raise ValueError(f"quotes.{name}: expected the log-odds' shape {at.shape}, got {got}")
+    return _residual(Quotes(quotes.bid, quotes.ask), at, params)
+
+
+def solve(params: Params) -> Solution:
+    """The opening quotes, and the limits of belief and spread, in closed form.
+
+    Args:
+      params: scalars; batch with ``jax.vmap``. Every leaf is differentiable.
+
+    Returns:
+      :class:`Solution`, scalars. The limits are those reached from any belief but certainty. A lane
+      with a parameter outside its domain is NaN in every value and derivative, with
+      ``info.converged`` False.
+
+    Raises:
+      ValueError, TypeError: a concrete parameter is out of domain, batched, or no number.
+
+    Reference: the quadratic above.
+    """
+    return _solve(validated(params))
+
+
+# The same on arrays of one dtype
+
+
+@jax.custom_jvp
+def mixed(log_odds: jax.Array, nu: jax.Array, mu_0: jax.Array) -> jax.Array:
+    """Log-odds of (1−nu) mu + nu mu_0, to a rounding however certain mu is; at nu = 0 the same."""
+    e, high_likelier = odds.rarer_odds(log_odds), log_odds >= 0
+    p, q = jnp.where(high_likelier, mu_0, 1 - mu_0), jnp.where(high_likelier, 1 - mu_0, mu_0)
+    # both in units of the likelier value's probability 1/(1+e); in logs, since e may underflow
+    kept, drawn = jnp.log1p(-nu), jnp.log(nu) + jnp.log1p(e)
+    likelier = jnp.logaddexp(kept, drawn + jnp.log(p))
+    rarer = jnp.logaddexp(kept - jnp.abs(log_odds), drawn + jnp.log(q))
+    then = likelier - rarer
+    return jnp.where(high_likelier, then, -then)
+
+
+@mixed.defjvp
+def _mixed_jvp(primals: Any, tangents: Any) -> Any:
+    (at, nu, mu_0), (move, more_news, more_prior) = primals, tangents
+    then = mixed(at, nu, mu_0)
+    # mu_0 − mu, from whichever sides are small
+    gap = jnp.where(at >= 0, odds.probability(-at) - (1 - mu_0), mu_0 - odds.probability(at))
+    by_mu = (1 - nu) * odds.slope_of(at) * move + gap * more_news + nu * more_prior
+    return then, by_mu / odds.slope_of(then)
+
+
+@jax.custom_jvp
+def onwards(
+    before: jax.Array, order: jax.Array, alpha: jax.Array, nu: jax.Array, mu_0: jax.Array
+) -> jax.Array:
+    """Log-odds of the next mu⁻ from those of mu⁻ and an order, ±1.0: Bayes, then a mixture.
+
+    One rule for its slopes: at alpha = 1 they are finite, though those of Bayes alone are not.
+    """
+    return mixed(odds.bayes(before, order, alpha), nu, mu_0)
+
+
+@onwards.defjvp
+def _onwards_jvp(primals: Any, tangents: Any) -> Any:
+    (at, order, alpha, nu, mu_0), (move, _, more, more_news, more_prior) = primals, tangents
+    after, then = odds.bayes(at, order, alpha), onwards(at, order, alpha, nu, mu_0)
+    high, low = 1 + order * alpha, 1 - order * alpha
+    chance = 2 * chance_of(order, at, alpha)
+    # d mu': per log-odds mu'(1−mu'), and 2 order/(high·low) of that per alpha, while this is finite
+    known, slope = jnp.isinf(after), odds.slope_of(at)
+    shrunk = jnp.where(chance > 0, slope / jnp.where(chance > 0, chance, 1) ** 2, slope)
+    own = odds.slope_of(after)
+    by_at = jnp.where(known, jnp.where(chance > 0, shrunk * high * low, slope), own)
+    per_alpha = 2 * order * jnp.where(jnp.isinf(at), 0, shrunk)
+    by_alpha = jnp.where(known, per_alpha, 2 * order * own / jnp.where(known, 1, high * low))
+    gap = jnp.where(
+        after >= 0, odds.probability(-after) - (1 - mu_0), mu_0 - odds.probability(after)
+    )
+    into = odds.slope_of(then)
+    by_alpha = jnp.nan_to_num((1 - nu) * by_alpha / into, nan=jnp.nan)
+    by_mu = (1 - nu) * by_at * move + gap * more_news + nu * more_prior
+    return then, by_mu / into + by_alpha * more
+
+
+def before_at(log_odds: jax.Array, params: Params) -> jax.Array:
+    """:func:`before_trade` without validation."""
+    return mixed(log_odds, params.nu, params.mu_0)
+
+
+def update_at(log_odds: jax.Array, order: jax.Array, params: Params) -> jax.Array:
+    """:func:`update` without validation; NaN for an order of another code."""
+    known = (order == BUY) | (order == SELL)
+    code = jnp.where(known, order, BUY).astype(log_odds.dtype)
+    then = odds.bayes(before_at(log_odds, params), code, params.alpha)
+    return jnp.where(known, then, jnp.nan)
+
+
+def quotes_at(log_odds: jax.Array, params: Params) -> Quotes:
+    """:func:`quotes` without validation."""
+    return base.quotes_at(before_at(log_odds, params), static(params))
+
+
+def spread_at(log_odds: jax.Array, params: Params) -> jax.Array:
+    """:func:`spread` without validation."""
+    return base.spread_at(before_at(log_odds, params), static(params))
+
+
+def chance_of(order: Any, before: jax.Array, alpha: jax.Array) -> jax.Array:
+    """P(order) at log-odds of mu⁻; the chance of an uninformed trader is one half each way."""
+    mu, rest = odds.probability(before), odds.probability(-before)
+    return (mu * (1 + order * alpha) + rest * (1 - order * alpha)) / 2
+
+
+def limit_of(sign: int, params: Params) -> jax.Array:
+    """Log-odds of mu⁻ after an endless run of buys (sign +1) or sales (−1)."""
+    alpha, nu = params.alpha, params.nu
+    a, b = 1 + alpha, 1 - alpha
+    p, q = (params.mu_0, 1 - params.mu_0)[::sign]  # of the value that the run speaks for
+    # y, the belief in it: 2 alpha y² + B y − nu b p = 0; its rest: 2 alpha z² − (B + 4 alpha) z
+    # + nu a q = 0; each root in the form that does not cancel
+    idle = (alpha == 0) & (nu == 0)
+    B = nu * (a * q + b * p) - 2 * alpha
+    square = B**2 + 8 * alpha * nu * b * p
+    S = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    rising = B > 0
+    y = jnp.where(
+        rising,
+        2 * nu * b * p / jnp.where(rising, B + S, 1),
+        (S - B) / (4 * jnp.where(alpha > 0, alpha, 1)),
+    )
+    z = 2 * nu * a * q / jnp.where(idle, 1, B + 4 * alpha + S)
+    return jnp.where(idle, odds.log_odds_of(params.mu_0), sign * odds.log_ratio(y, z))
+
+
+def in_domain(params: Params) -> jax.Array:
+    """Whether values are finite and ordered, and mu_0, alpha and nu in [0, 1]."""
+    return base.in_domain(static(params)) & (params.nu >= 0) & (params.nu <= 1)
+
+
+def static(params: Params) -> base.Params:
+    """The base model's parameters."""
+    return base.Params(*params[:4])
+
+
+def validated(params: Params) -> Params:
+    """The parameters as arrays of one dtype; raises if concrete and outside the domain."""
+    params = validate.parameters(params, Params, probability=("mu_0", "alpha", "nu"))
+    validate.increasing(params, "V_L", "V_H")
+    return params
+
+
+def _conditions(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual:
+    nu, mu_0, before = params.nu, params.mu_0, before_at(log_odds, params)
+    unfair = base.residual_at(quotes, before, static(params))
+    sign = jnp.where(before >= 0, -1, 1).astype(before.dtype)  # of the rarer value
+    expected = jnp.zeros_like(before)
+    for order in (BUY, SELL):
+        then = odds.bayes(before, jnp.full_like(before, order), params.alpha)
+        expected += chance_of(order, before, params.alpha) * odds.probability(sign * then)
+    prior = jnp.where(before >= 0, 1 - mu_0, mu_0)
+    kept = (1 - nu) * odds.probability(sign * log_odds) + nu * prior
+    drift = jnp.abs(expected - kept) / jnp.where(kept > 0, kept, 1)
+    return Residual(unfair.ask, unfair.bid, drift)
+
+
+@jax.jit
+def _solve(params: Params) -> Solution:
+    opening, model = odds.log_odds_of(params.mu_0), static(params)
+    bid, ask = base.quotes_at(opening, model)
+    value, spread = base.value_at(opening, model), base.spread_at(opening, model)
+    gaps = list(base.residual_at(Quotes(bid, ask), opening, model)[:2])
+    limits = limit_of(BUY, params), limit_of(SELL, params)
+    spreads = base.spread_at(limits[0], model), base.spread_at(limits[1], model)
+    for sign, limit in zip((BUY, SELL), limits, strict=True):
+        order = jnp.full_like(limit, sign)
+        again = mixed(odds.bayes(limit, order, params.alpha), params.nu, params.mu_0)
+        moved = jnp.where(again == limit, 0, again - limit)  # both may be infinite
+        gaps.append(jnp.abs(moved) / jnp.maximum(1, jnp.abs(limit)))
+    residual = jnp.max(jnp.stack(gaps))
+    ok = in_domain(params) & (residual <= float(jnp.finfo(residual.dtype).eps) ** 0.5)
+    fields = bid, ask, value, spread, *limits, *spreads, jnp.minimum(*spreads)
+    return Solution(*poison(fields, ok, params), Info(ok, residual))
+
+
+def _poisoned(of: Any) -> Any:
+    """The function, its last argument params, jitted; NaN where they are outside their domain."""
+    return jax.jit(lambda *args: poison(of(*args), in_domain(args[-1]), args[-1]))
+
+
+_before_trade, _update = map(_poisoned, (before_at, update_at))
+_quotes, _spread, _residual = map(_poisoned, (quotes_at, spread_at, _conditions))
