@@ -106,7 +106,9 @@ def bracketed(
 
     x = jnp.where(jnp.abs(last.f) <= jnp.abs(last.f_other), last.x, last.other)
     f_x, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
-    width = jnp.where(f_x == 0, 0.0, jnp.abs(last.x - last.other))
+    # a zero seen in the loop counts: compiled apart from it, f_x may be a rounding off
+    hit = (f_x == 0) | (last.f == 0) | (last.f_other == 0)
+    width = jnp.where(hit, 0.0, jnp.abs(last.x - last.other))
     length = jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
     narrow = width <= 8 * eps * length
 
