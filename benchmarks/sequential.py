@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import Comparison, compare, seconds
-from diffeq.glosten_milgrom.quotes import Params
+from diffeq.glosten_milgrom.binary_value import Params
 from diffeq.glosten_milgrom.simulation import Paths, simulate
-from diffeq.glosten_milgrom.summary import simulate_summary
+from diffeq.glosten_milgrom.summaries import simulate_summary
 
 NUM_TRADES = 200
 PARAMS = Params(*(np.float32(x) for x in Params()))

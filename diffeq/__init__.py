@@ -1,12 +1,20 @@
 """Differentiable equilibria: market models in JAX, each equilibrium a root with exact derivatives.
 
-Models: :mod:`diffeq.kyle`, :mod:`diffeq.holden`, :mod:`diffeq.contingent`. Turn a failed solve into
-an error with :func:`check`.
+Models: :mod:`diffeq.kyle`, :mod:`diffeq.holden`, :mod:`diffeq.contingent`,
+:mod:`diffeq.glosten_milgrom`. Turn a failed solve into an error with :func:`check`.
 """
 
-from diffeq import contingent, holden, kyle
+from diffeq import contingent, glosten_milgrom, holden, kyle
 from diffeq.check import ConvergenceError, check
 
 __version__ = "0.1.0"
 
-__all__ = ["ConvergenceError", "__version__", "check", "contingent", "holden", "kyle"]
+__all__ = [
+    "ConvergenceError",
+    "__version__",
+    "check",
+    "contingent",
+    "glosten_milgrom",
+    "holden",
+    "kyle",
+]

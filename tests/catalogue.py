@@ -13,7 +13,7 @@ import numpy as np
 
 from diffeq import contingent, holden, kyle
 from diffeq.contingent import black, canonical, options, smiles, toy
-from diffeq.glosten_milgrom import news, quotes
+from diffeq.glosten_milgrom import binary_value, news
 
 MODELS: tuple[ModuleType, ...] = (
     holden,
@@ -24,7 +24,7 @@ MODELS: tuple[ModuleType, ...] = (
     black,
     smiles,
     toy,
-    quotes,
+    binary_value,
     news,
 )
 
@@ -165,14 +165,14 @@ ENTRIES: tuple[Entry, ...] = (
         solve_static=lambda **static: canonical.solve(5.0),
     ),
     Entry(
-        name="glosten-quotes",
-        model=quotes,
-        solve=lambda *p: quotes.solve(quotes.Params(*p)),
-        leaves=quotes.Params._fields,
+        name="glosten-milgrom",
+        model=binary_value,
+        solve=lambda *p: binary_value.solve(binary_value.Params(*p)),
+        leaves=binary_value.Params._fields,
         example=(80.0, 120.0, 0.4, 0.3),
         outside=outside(*GLOSTEN_DOMAIN),
-        fields=quotes.Solution._fields[:-1],
-        solve_static=lambda **static: quotes.solve(quotes.Params()),
+        fields=binary_value.Solution._fields[:-1],
+        solve_static=lambda **static: binary_value.solve(binary_value.Params()),
     ),
     Entry(
         name="glosten-news",

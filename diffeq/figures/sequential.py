@@ -4,7 +4,7 @@ Every function takes plain arrays (numpy or JAX, never changed) and returns a ma
 belongs to no window and no pyplot state. Prices are in price units; time is counted in trades.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -67,7 +67,7 @@ def one_path(
             ("profit", profit),
         )
     )
-    knows, t = np.asarray(informed, bool), np.arange(1, mu.size + 1)
+    knows, t = np.asarray(informed, bool), np.arange(1.0, mu.size + 1)
     figure, panels = canvas(2, 2, size=(11.5, 7.4), title=title, note=note, sharex=True)
     beliefs, quotes, spreads, profits = panels
     beliefs.step(t, mu, where="post", color=BLUE, linewidth=1.4)
@@ -100,7 +100,7 @@ def one_path(
 
 
 def _quotes(
-    panel: "Axes", t: Floats, bid: Floats, ask: Floats, price: Floats, order: Floats, knows: Floats
+    panel: "Axes", t: Floats, bid: Floats, ask: Floats, price: Floats, order: Floats, knows: Any
 ) -> None:
     """The band between the quotes, and each trade by side (triangle) and kind (colour)."""
     panel.fill_between(t, bid, ask, step="post", color=BLUE, alpha=0.18, linewidth=0)
@@ -155,12 +155,12 @@ def learning(
     colors = [BLUE, VERMILION, GREEN][:k] if k <= 3 else [GREY] * k
     labels = [rf"$\alpha$ = {a:g}" for a in alphas]
     words = (
-        ("Expected spread", TRADES, "price units", np.arange(1, fields[0].shape[1] + 1)),
-        ("Expected belief in the truth", "after trade $t$", "probability", None),
-        (f"Reached {threshold:.0%} belief in the truth", "by trade $t$", "probability", None),
+        ("Expected spread", TRADES, "price units", 1.0),
+        ("Expected belief in the truth", "after trade $t$", "probability", 0.0),
+        (f"Reached {threshold:.0%} belief in the truth", "by trade $t$", "probability", 0.0),
     )
-    for panel, rows, (name, x, y, at) in zip(panels, (*fields, passed), words, strict=True):
-        t = np.arange(rows.shape[1]) if at is None else at
+    for panel, rows, (name, x, y, first) in zip(panels, (*fields, passed), words, strict=True):
+        t = first + np.arange(rows.shape[1], dtype=np.float64)
         _labelled(panel, t, list(rows), labels, colors)
         name_panel(panel, name, x=x, y=y)
     return figure

@@ -27,8 +27,8 @@ from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import elastic, odds, private_values
-from diffeq.glosten_milgrom import quotes as base
 from diffeq.glosten_milgrom.elastic import Params
 from diffeq.glosten_milgrom.private_values import LAWS, Law
 from solvers import root

@@ -13,8 +13,8 @@ import numpy as np
 from diffeq import validate
 from diffeq.calibrate import Calibration, Fixed, UnitInterval
 from diffeq.calibrate import calibrate as fit
+from diffeq.glosten_milgrom.binary_value import Params
 from diffeq.glosten_milgrom.likelihood import log_likelihood
-from diffeq.glosten_milgrom.quotes import Params
 
 
 def calibrate(

@@ -17,7 +17,7 @@ cancellation (:mod:`~diffeq.glosten_milgrom.atoms`):
 
     (1+alpha) E(V − v_i)^+ < (1−alpha) E(v_i − V)^+                                        (i > j*)
 
-Two atoms are the model of :mod:`~diffeq.glosten_milgrom.quotes`. The state is the vector of
+Two atoms are the model of :mod:`~diffeq.glosten_milgrom.binary_value`. The state is the vector of
 log-probabilities. At alpha = 0 the spread is zero; at alpha = 1 no price breaks even: the market is
 closed, flagged and NaN.
 

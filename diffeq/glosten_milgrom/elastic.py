@@ -27,8 +27,8 @@ import numpy as np
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import odds, private_values
-from diffeq.glosten_milgrom import quotes as base
 from diffeq.glosten_milgrom.lowest_quote import Quote, Side, lowest_quote
 
 Distances = tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]

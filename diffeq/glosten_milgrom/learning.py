@@ -19,7 +19,7 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import odds
-from diffeq.glosten_milgrom.quotes import (
+from diffeq.glosten_milgrom.binary_value import (
     BUY,
     SELL,
     Params,
@@ -65,7 +65,7 @@ class Expected(NamedTuple):
 
 
 def log_odds_path(orders: Any, params: Params) -> jax.Array:
-    """Log-odds before the first order and after each; see :func:`~.quotes.update`.
+    """Log-odds before the first order and after each; see :func:`~.binary_value.update`.
 
     Args:
       orders: +1 for a buy, −1 for a sale, shape (T,).

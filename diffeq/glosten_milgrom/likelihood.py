@@ -22,7 +22,7 @@ from jax import lax
 
 from diffeq import validate
 from diffeq.check import poison
-from diffeq.glosten_milgrom.quotes import BUY, SELL, Params, in_domain, validated
+from diffeq.glosten_milgrom.binary_value import BUY, SELL, Params, in_domain, validated
 
 
 def log_likelihood(params: Params, buys: Any, sells: Any) -> jax.Array:

@@ -30,9 +30,9 @@ import numpy as np
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import odds
-from diffeq.glosten_milgrom import quotes as base
-from diffeq.glosten_milgrom.quotes import BUY, SELL, Quotes
+from diffeq.glosten_milgrom.binary_value import BUY, SELL, Quotes
 
 __all__ = [
     "Params",

@@ -23,10 +23,10 @@ from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import news, odds
-from diffeq.glosten_milgrom import quotes as base
+from diffeq.glosten_milgrom.binary_value import BUY, SELL
 from diffeq.glosten_milgrom.news import Params
-from diffeq.glosten_milgrom.quotes import BUY, SELL
 from solvers import chebyshev
 
 __all__ = ["ExpectedSpread", "Paths", "beliefs", "expected_spread", "log_likelihood", "simulate"]

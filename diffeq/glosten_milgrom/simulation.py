@@ -22,7 +22,7 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import poison
 from diffeq.glosten_milgrom import odds
-from diffeq.glosten_milgrom.quotes import (
+from diffeq.glosten_milgrom.binary_value import (
     BUY,
     SELL,
     Params,

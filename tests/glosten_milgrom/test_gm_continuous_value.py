@@ -18,9 +18,9 @@ from helpers import (
 )
 
 import diffeq
+from diffeq.glosten_milgrom import binary_value as binary
 from diffeq.glosten_milgrom import continuous_value as grid
 from diffeq.glosten_milgrom import gaussian_value as gaussian
-from diffeq.glosten_milgrom import quotes as binary
 
 EPS = float(jnp.finfo(jnp.zeros(()).dtype).eps)
 DTYPE = np.dtype(jnp.zeros(()).dtype)

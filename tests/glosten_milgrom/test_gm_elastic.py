@@ -18,8 +18,8 @@ from helpers import (
 from scipy.special import expit, log_ndtr
 
 from diffeq.check import ConvergenceError, check
-from diffeq.glosten_milgrom import elastic, gaussian_elastic, private_values, quotes
-from diffeq.glosten_milgrom import fold as fold_
+from diffeq.glosten_milgrom import binary_value, elastic, gaussian_elastic, private_values
+from diffeq.glosten_milgrom import folds as fold_
 from diffeq.glosten_milgrom.elastic import Params
 
 X64 = jax.config.jax_enable_x64
@@ -221,7 +221,7 @@ def test_residuals_and_the_martingale(noise):
     """Zero profit per side from prices, and E[mu'] = mu over buy, sale and no trade: ≈ 0."""
     for p in (Params(), Params(mu_0=0.9, alpha=0.1, s=3.0), Params(V_L=1.0, V_H=9.0, mu_0=1e-4)):
         found = elastic.solve(p, noise=noise)
-        at = quotes.odds.log_odds(p.mu_0)
+        at = binary_value.odds.log_odds(p.mu_0)
         assert max(map(float, elastic.residual(found, at, p, noise=noise))) < 20 * EPS
         off = found._replace(ask=found.ask + 0.1, bid=found.bid - 0.1)
         assert min(map(float, elastic.residual(off, at, p, noise=noise)[:2])) > 1e-7
@@ -236,8 +236,8 @@ def test_residuals_and_the_martingale(noise):
 def test_inelastic_demand_is_the_base_model(noise):
     """To 1e-10 at s = 1e12; the error falls as 1/s."""
     at = np.resize(np.array([-3.0, 0.0, 1.0, 6.0], FLOAT), N)
-    base = quotes.quotes(at, quotes.Params(alpha=0.4))
-    spread = quotes.spread(at, quotes.Params(alpha=0.4))
+    base = binary_value.quotes(at, binary_value.Params(alpha=0.4))
+    spread = binary_value.spread(at, binary_value.Params(alpha=0.4))
     found = markets(at, lanes(alpha=0.4, s=1e12), noise)
     assert_close(found.ask, base.ask, 1e-12 if X64 else 4 * EPS)
     assert_close(found.bid, base.bid, 1e-12 if X64 else 4 * EPS)

@@ -1,4 +1,4 @@
-"""How fast the market learns: against the ballot theorem, fractions over all paths, closed forms."""
+"""How fast the market learns: the ballot theorem, fractions over all paths, closed forms."""
 
 import itertools
 from fractions import Fraction
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diffeq.glosten_milgrom.binary_value import Params
 from diffeq.glosten_milgrom.learning import expected, first_passage, log_odds_path
-from diffeq.glosten_milgrom.quotes import Params
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
 TIGHT = 100 * EPS

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from diffeq.calibrate import Fixed, UnitInterval, calibrate_many
+from diffeq.glosten_milgrom.binary_value import Params
 from diffeq.glosten_milgrom.calibration import calibrate, log_loss
 from diffeq.glosten_milgrom.likelihood import count_orders, log_likelihood
-from diffeq.glosten_milgrom.quotes import Params
 from diffeq.glosten_milgrom.simulation import simulate
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)

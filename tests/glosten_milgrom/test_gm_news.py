@@ -13,8 +13,8 @@ import pytest
 
 from diffeq import check
 from diffeq.check import ConvergenceError
+from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import learning, news, odds
-from diffeq.glosten_milgrom import quotes as base
 from diffeq.glosten_milgrom.news import (
     Params,
     before_trade,

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diffeq.glosten_milgrom.binary_value import Params
 from diffeq.glosten_milgrom.learning import expected, first_passage
-from diffeq.glosten_milgrom.quotes import Params
 from diffeq.glosten_milgrom.simulation import CHUNK, simulate
-from diffeq.glosten_milgrom.summary import Estimate, simulate_summary, summary
+from diffeq.glosten_milgrom.summaries import Estimate, simulate_summary, summary
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
 KEY = jax.random.key(1985)

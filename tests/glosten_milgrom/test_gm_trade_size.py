@@ -18,9 +18,9 @@ from helpers import (
 )
 
 import diffeq
+from diffeq.glosten_milgrom import binary_value as binary
 from diffeq.glosten_milgrom import event_uncertainty as events
 from diffeq.glosten_milgrom import odds
-from diffeq.glosten_milgrom import quotes as binary
 from diffeq.glosten_milgrom import trade_size as sizes
 
 EPS = float(jnp.finfo(jnp.zeros(()).dtype).eps)

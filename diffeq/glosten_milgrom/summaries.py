@@ -18,14 +18,14 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import poison
 from diffeq.glosten_milgrom import odds
-from diffeq.glosten_milgrom.learning import net_orders_to
-from diffeq.glosten_milgrom.quotes import (
+from diffeq.glosten_milgrom.binary_value import (
     Params,
     in_domain,
     spread_at,
     validated,
     value_at,
 )
+from diffeq.glosten_milgrom.learning import net_orders_to
 from diffeq.glosten_milgrom.simulation import (
     CHUNK,
     VALUES,

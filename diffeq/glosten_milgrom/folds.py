@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import elastic, odds, private_values
-from diffeq.glosten_milgrom import quotes as base
 from diffeq.glosten_milgrom.elastic import Params
 from diffeq.glosten_milgrom.lowest_quote import logit_curve, turning_points
 
