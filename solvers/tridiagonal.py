@@ -1,0 +1,164 @@
+"""The exponential of a tridiagonal matrix with non-negative off-diagonals, to the last component.
+
+w(t) = exp(tM) w(0), w(0) > 0, has positive components that may span hundreds of orders of
+magnitude. Eigenvectors, Padé and other rational approximations err by a rounding of the largest
+component, which is wrong in every digit of the small ones. Here every term is positive, so nothing
+cancels and each component is right to its own last digits:
+
+    exp(hM) w = exp(−h Lam) Σ_j (h (M + Lam I))^j w / j!,    Lam = max_q(−M_qq)
+
+over steps h small enough for the series to stay in range. A component is kept as mantissa and
+exponent; within a step it is scaled by 2^D_q, D the smallest envelope of the exponents whose slope
+is no steeper than what one application of hM carries to a neighbour.
+
+Reference: the uniformisation of Grassmann (1977), Computers & Operations Research 4, 47–53.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Tridiagonal(NamedTuple):
+    """A matrix M of order n with M_{q,q±1} ≥ 0; leading axes are a batch."""
+
+    diagonal: jax.Array
+    """M_qq, any sign, shape (..., n)."""
+    upper: jax.Array
+    """M_{q,q+1} ≥ 0, shape (..., n−1)."""
+    lower: jax.Array
+    """M_{q+1,q} ≥ 0, shape (..., n−1)."""
+
+
+class LogVector(NamedTuple):
+    """A positive vector at m times, as logarithms."""
+
+    shape: jax.Array
+    """log w_q − level, at most log 2; shape (..., m, n). Differences need no more."""
+    level: jax.Array
+    """shape (..., m)."""
+
+
+def log_exponential(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array) -> LogVector:
+    """log of exp(tM) exp(log_start) at each of ``times``, every component to its own last digits.
+
+    Args:
+      matrix: M, of order n ≥ 2.
+      log_start: log w(0), finite, shape (..., n).
+      times: t ≥ 0, not decreasing, shape (..., m).
+
+    Returns:
+      :class:`LogVector`. The work is about Lam t + 10 √(Lam t) products with M over each interval,
+      the same for all lanes of a batch: keep unlike ones apart. Forward mode differentiates it in
+      everything, to every order; a reverse mode is for the caller to build from columns, who knows
+      the few parameters behind M.
+
+    Reference: Grassmann (1977), Computers & Operations Research 4; see the module.
+
+    >>> M = Tridiagonal(jnp.zeros(2), jnp.ones(1), jnp.ones(1))  # exp(tM) (1, 1) = e^t (1, 1)
+    >>> w = log_exponential(M, jnp.zeros(2), jnp.ones(1))
+    >>> round(float(w.shape[0, 0] + w.level[0]), 6)
+    1.0
+    """
+    dtype = log_start.dtype
+    exponent = jnp.floor(log_start / _LOG2)
+    start = _Scaled(jnp.exp(log_start - exponent * _LOG2), exponent, log_start[..., 0] * 0)
+    start = _normalised(start)
+    lengths = jnp.diff(times, prepend=jnp.zeros_like(times[..., :1]))
+
+    def interval(w: _Scaled, length: jax.Array) -> tuple[_Scaled, LogVector]:
+        w = _advanced(matrix, w, length)
+        return w, LogVector(jnp.log(w.mantissa) + w.exponent * _LOG2, w.level)
+
+    _, logs = lax.scan(interval, start, jnp.moveaxis(lengths, -1, 0))
+    return LogVector(jnp.moveaxis(logs.shape, 0, -2).astype(dtype), jnp.moveaxis(logs.level, 0, -1))
+
+
+_LOG2 = 0.6931471805599453
+_BUDGET = {8: 128.0, 4: 32.0}
+"""Largest h (Lam + off-diagonals) of one step, by the bytes of a number: e^x must stay in range."""
+
+
+class _Scaled(NamedTuple):
+    """w = mantissa · 2^exponent · e^level; the largest exponent is 0."""
+
+    mantissa: jax.Array
+    exponent: jax.Array  # whole numbers
+    level: jax.Array
+
+
+def _normalised(w: _Scaled) -> _Scaled:
+    """Mantissas in [1, 2), the largest exponent 0."""
+    shift = lax.stop_gradient(jnp.floor(jnp.log2(w.mantissa)))
+    exponent = w.exponent + shift
+    top = jnp.max(exponent, axis=-1, keepdims=True)
+    return _Scaled(w.mantissa * jnp.exp2(-shift), exponent - top, w.level + top[..., 0] * _LOG2)
+
+
+def _advanced(matrix: Tridiagonal, w: _Scaled, length: jax.Array) -> _Scaled:
+    """w after that length of time, in equal steps, as many for all lanes."""
+    Lam = lax.stop_gradient(jnp.max(-matrix.diagonal, axis=-1))
+    rate = Lam + jnp.max(matrix.upper, axis=-1) + jnp.max(matrix.lower, axis=-1)
+    budget = _BUDGET[w.mantissa.dtype.itemsize]
+    count = jnp.maximum(1.0, jnp.ceil(lax.stop_gradient(jnp.max(rate * length)) / budget))
+    h = (length / count)[..., None]
+    step = Tridiagonal((matrix.diagonal + Lam[..., None]) * h, matrix.upper * h, matrix.lower * h)
+
+    w = lax.fori_loop(0, count.astype(int), lambda _, w: _one_step(step, w), w)
+    return w._replace(level=w.level - Lam * length)
+
+
+def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
+    """Σ_j step^j w/j!, the terms scaled by 2^D, until none adds a rounding to any component."""
+    D = _envelope(step, w.exponent)
+    rise = jnp.diff(D, axis=-1)
+    diagonal = step.diagonal
+    upper, lower = step.upper * jnp.exp2(rise), step.lower * jnp.exp2(-rise)
+    none = jnp.zeros_like(diagonal[..., :1])
+    upper, lower = (jnp.concatenate(pair, axis=-1) for pair in ((upper, none), (none, lower)))
+    term = w.mantissa * jnp.exp2(w.exponent - D)
+    eps = float(jnp.finfo(term.dtype).eps)
+
+    def more(state: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        _, term, total = state
+        return jnp.any(term > 1e-3 * eps * total)
+
+    def add(
+        state: tuple[jax.Array, jax.Array, jax.Array],
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        j, term, total = state
+        for _ in range(8):
+            j = j + 1
+            above = jnp.concatenate([term[..., 1:], none], axis=-1)
+            below = jnp.concatenate([none, term[..., :-1]], axis=-1)
+            term = (diagonal * term + upper * above + lower * below) * (1 / j)
+            total = total + term
+        return j, term, total
+
+    _, _, total = lax.while_loop(more, add, (jnp.zeros((), term.dtype), term, term))
+    return _normalised(_Scaled(total, D, w.level))
+
+
+def _envelope(step: Tridiagonal, exponent: jax.Array) -> jax.Array:
+    """The smallest D ≥ exponent that falls from one q to the next by no more than a step carries.
+
+    Whole numbers; beyond it terms from a neighbour would outgrow those that are already there.
+    """
+    step = lax.stop_gradient(step)
+    none = jnp.zeros_like(exponent[..., :1])
+
+    def bits(carried: jax.Array) -> jax.Array:
+        lost = jnp.where(carried > 0, -jnp.log2(jnp.where(carried > 0, carried, 1)), _FAR)
+        return jnp.concatenate([none, jnp.cumsum(jnp.clip(lost, 0, _FAR), axis=-1)], axis=-1)
+
+    axis = exponent.ndim - 1
+    to_right, to_left = bits(step.lower), bits(step.upper)
+    from_left = lax.cummax(exponent + to_right, axis=axis) - to_right
+    from_right = lax.cummax(exponent - to_left, axis=axis, reverse=True) + to_left
+    return jnp.floor(jnp.maximum(from_left, from_right))
+
+
+_FAR = 1e4
+"""Bits a neighbour is taken to lose at most: what carries nothing reaches nobody."""
