@@ -232,6 +232,11 @@ def positive(name: str, x: Any) -> None:
     _refuse(name, x, lambda x: ~(np.isfinite(x) & (x > 0)), "a finite positive number")
 
 
+def not_negative(name: str, x: Any) -> None:
+    """Raise if a concrete array has an entry that is not finite and ≥ 0, naming the first."""
+    _refuse(name, x, lambda x: ~(np.isfinite(x) & (x >= 0)), "a finite number ≥ 0")
+
+
 def unit_interval(name: str, x: Any) -> None:
     """Raise if a concrete array has an entry outside [0, 1], naming the first."""
     _refuse(name, x, lambda x: ~((x >= 0) & (x <= 1)), "a probability in [0, 1]")
@@ -248,7 +253,7 @@ def codes(name: str, x: Any, allowed: tuple[int, ...]) -> Any:
 def counts(name: str, x: Any) -> Any:
     """The array; raise if concrete and an entry is not a whole number ≥ 0."""
     x = array(name, x)
-    _refuse(name, x, lambda x: ~((x >= 0) & (x == np.floor(x))), "a whole number ≥ 0")
+    _refuse(name, x, lambda x: ~((x >= 0) & (x == np.floor(x)) & np.isfinite(x)), "a whole number ≥ 0")
     return x
 
 

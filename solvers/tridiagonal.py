@@ -39,6 +39,8 @@ class LogVector(NamedTuple):
     """log w_q − level, at most log 2; shape (..., m, n). Differences need no more."""
     level: jax.Array
     """shape (..., m)."""
+    truncation: jax.Array
+    """Largest last term of any series over its component: what was left out; shape (...)."""
 
 
 def log_exponential(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array) -> LogVector:
@@ -50,10 +52,10 @@ def log_exponential(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array)
       times: t ≥ 0, not decreasing, shape (..., m).
 
     Returns:
-      :class:`LogVector`. The work is about Lam t + 10 √(Lam t) products with M over each interval,
-      the same for all lanes of a batch: keep unlike ones apart. Forward mode differentiates it in
-      everything, to every order; a reverse mode is for the caller to build from columns, who knows
-      the few parameters behind M.
+      :class:`LogVector`; NaN where an entry is, or where :data:`MOST` is passed. The work is about
+      Lam t + 10 √(Lam t) products with M over each interval, the same for all lanes of a batch:
+      keep unlike ones apart. Forward mode differentiates it in everything, to every order; a
+      reverse mode is for the caller to build from columns, who knows the few parameters behind M.
 
     Reference: Grassmann (1977), Computers & Operations Research 4; see the module.
 
@@ -62,21 +64,24 @@ def log_exponential(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array)
     >>> round(float(w.shape[0, 0] + w.level[0]), 6)
     1.0
     """
-    dtype = log_start.dtype
     exponent = jnp.floor(log_start / _LOG2)
-    start = _Scaled(jnp.exp(log_start - exponent * _LOG2), exponent, log_start[..., 0] * 0)
-    start = _normalised(start)
+    zero = log_start[..., 0] * 0
+    start = _normalised(_Scaled(jnp.exp(log_start - exponent * _LOG2), exponent, zero, zero))
     lengths = jnp.diff(times, prepend=jnp.zeros_like(times[..., :1]))
 
-    def interval(w: _Scaled, length: jax.Array) -> tuple[_Scaled, LogVector]:
+    def interval(w: _Scaled, length: jax.Array) -> tuple[_Scaled, tuple[jax.Array, jax.Array]]:
         w = _advanced(matrix, w, length)
-        return w, LogVector(jnp.log(w.mantissa) + w.exponent * _LOG2, w.level)
+        return w, (jnp.log(w.mantissa) + w.exponent * _LOG2, w.level)
 
-    _, logs = lax.scan(interval, start, jnp.moveaxis(lengths, -1, 0))
-    return LogVector(jnp.moveaxis(logs.shape, 0, -2).astype(dtype), jnp.moveaxis(logs.level, 0, -1))
+    end, (shape, level) = lax.scan(interval, start, jnp.moveaxis(lengths, -1, 0))
+    return LogVector(jnp.moveaxis(shape, 0, -2), jnp.moveaxis(level, 0, -1), end.truncation)
 
 
 _LOG2 = 0.6931471805599453
+_TERMS = 4
+"""Terms between two looks at what they still add."""
+MOST = 1e6
+"""Largest (Lam + off-diagonals) t of an interval: some ten million products. Beyond, NaN."""
 _BUDGET = {8: 128.0, 4: 32.0}
 """Largest h (Lam + off-diagonals) of one step, by the bytes of a number: e^x must stay in range."""
 
@@ -87,6 +92,7 @@ class _Scaled(NamedTuple):
     mantissa: jax.Array
     exponent: jax.Array  # whole numbers
     level: jax.Array
+    truncation: jax.Array
 
 
 def _normalised(w: _Scaled) -> _Scaled:
@@ -94,18 +100,23 @@ def _normalised(w: _Scaled) -> _Scaled:
     shift = lax.stop_gradient(jnp.floor(jnp.log2(w.mantissa)))
     exponent = w.exponent + shift
     top = jnp.max(exponent, axis=-1, keepdims=True)
-    return _Scaled(w.mantissa * jnp.exp2(-shift), exponent - top, w.level + top[..., 0] * _LOG2)
+    return w._replace(
+        mantissa=w.mantissa * jnp.exp2(-shift),
+        exponent=exponent - top,
+        level=w.level + top[..., 0] * _LOG2,
+    )
 
 
 def _advanced(matrix: Tridiagonal, w: _Scaled, length: jax.Array) -> _Scaled:
-    """w after that length of time, in equal steps, as many for all lanes."""
+    """w after that length of time, in equal steps, as many for all lanes; NaN if far too many."""
     Lam = lax.stop_gradient(jnp.max(-matrix.diagonal, axis=-1))
     rate = Lam + jnp.max(matrix.upper, axis=-1) + jnp.max(matrix.lower, axis=-1)
+    size = lax.stop_gradient(rate * length)
+    feasible = size <= MOST
     budget = _BUDGET[w.mantissa.dtype.itemsize]
-    count = jnp.maximum(1.0, jnp.ceil(lax.stop_gradient(jnp.max(rate * length)) / budget))
-    h = (length / count)[..., None]
+    count = jnp.maximum(1.0, jnp.ceil(jnp.max(jnp.where(feasible, size, 0)) / budget))
+    h = jnp.where(feasible, length / count, jnp.nan)[..., None]  # a NaN lane ends no later
     step = Tridiagonal((matrix.diagonal + Lam[..., None]) * h, matrix.upper * h, matrix.lower * h)
-
     w = lax.fori_loop(0, count.astype(int), lambda _, w: _one_step(step, w), w)
     return w._replace(level=w.level - Lam * length)
 
@@ -115,7 +126,7 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
     D = _envelope(step, w.exponent)
     rise = jnp.diff(D, axis=-1)
     diagonal = step.diagonal
-    upper, lower = step.upper * jnp.exp2(rise), step.lower * jnp.exp2(-rise)
+    upper, lower = _rescaled(step.upper, rise), _rescaled(step.lower, -rise)
     none = jnp.zeros_like(diagonal[..., :1])
     upper, lower = (jnp.concatenate(pair, axis=-1) for pair in ((upper, none), (none, lower)))
     term = w.mantissa * jnp.exp2(w.exponent - D)
@@ -129,7 +140,7 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
         state: tuple[jax.Array, jax.Array, jax.Array],
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         j, term, total = state
-        for _ in range(8):
+        for _ in range(_TERMS):
             j = j + 1
             above = jnp.concatenate([term[..., 1:], none], axis=-1)
             below = jnp.concatenate([none, term[..., :-1]], axis=-1)
@@ -137,8 +148,14 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
             total = total + term
         return j, term, total
 
-    _, _, total = lax.while_loop(more, add, (jnp.zeros((), term.dtype), term, term))
-    return _normalised(_Scaled(total, D, w.level))
+    _, term, total = lax.while_loop(more, add, (jnp.zeros((), term.dtype), term, term))
+    left_out = jnp.maximum(w.truncation, lax.stop_gradient(jnp.max(term / total, axis=-1)))
+    return _normalised(_Scaled(total, D, w.level, left_out))
+
+
+def _rescaled(carried: jax.Array, bits: jax.Array) -> jax.Array:
+    """carried · 2^bits, at most 2 by the envelope; where nothing is carried 2^bits may be inf."""
+    return jnp.where(carried > 0, carried * jnp.exp2(jnp.where(carried > 0, bits, 0)), 0 * carried)
 
 
 def _envelope(step: Tridiagonal, exponent: jax.Array) -> jax.Array:

@@ -1,0 +1,133 @@
+"""Formulas that approximate the optimal quotes, each under its own name and with its domain.
+
+None of them is the optimum: :func:`~.exponential.solve` is. In the 2008 paper's own example the
+half-spread of its formula at t = 0 is .845, the optimal one .672.
+
+Reference: with each.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffeq import validate
+from diffeq.check import poison
+from diffeq.market_making.exponential import log1p_over
+from diffeq.market_making.model import (
+    Params,
+    Problem,
+    horizon,
+    in_domain,
+    inventories,
+    validated,
+)
+
+
+class Depths(NamedTuple):
+    """Quotes over times (m) and inventories −Q..Q (n), in price units, shape (m, n)."""
+
+    delta_b: jax.Array
+    """Depth of the bid below the mid; +inf at q = Q: no quote."""
+    delta_a: jax.Array
+    """Depth of the ask above the mid; +inf at q = −Q."""
+
+
+def avellaneda_stoikov(params: Params, *, max_inventory: int, times: Any) -> Depths:
+    """The formula of 2008: a spread around the reservation price r = s − q gamma sigma² (T−t).
+
+    The total spread is gamma sigma² (T−t) + (2/gamma) log(1 + gamma/k). This is the expansion to
+    first order in T−t of the optimum without inventory limits: good shortly before T alone.
+
+    Args:
+      params: scalars; A, phi, phi_T, drift and eps do not enter. Each side has its own k.
+      max_inventory: Q ≥ 1, static.
+      times: increasing, the last one the horizon T, shape (m,).
+
+    Returns:
+      :class:`Depths`, shape (m, 2Q + 1).
+
+    Reference: Avellaneda & Stoikov (2008), equations (29) and (30).
+
+    >>> found = avellaneda_stoikov(Params(), max_inventory=1, times=[0.0, 1.0])
+    >>> round(float(found.delta_b[0, 1]), 3)
+    0.845
+    """
+    p, t, q = _checked(params, max_inventory, times)
+    risk = p.gamma * p.sigma**2 * (t[-1] - t)[:, None]
+    skew = risk * q[None]
+    return _quoted(risk / 2 + skew, risk / 2 - skew, p)
+
+
+def symmetric(params: Params, *, max_inventory: int, times: Any) -> Depths:
+    """The benchmark of 2008: its total spread averaged over the quoting times, around the mid.
+
+    Args:
+      params, max_inventory, times: as :func:`avellaneda_stoikov`; the average is over all of
+        ``times`` but the last, the horizon, at which nothing is quoted.
+
+    Returns:
+      :class:`Depths`, shape (m, 2Q + 1), the same at every time and inventory.
+
+    Reference: Avellaneda & Stoikov (2008), section 3.3.
+    """
+    p, t, q = _checked(params, max_inventory, times)
+    average = jnp.mean(p.gamma * p.sigma**2 * (t[-1] - t[:-1])) if t.size > 1 else 0 * t[0]
+    half = jnp.full((t.size, q.size), 0.5, q.dtype) * average
+    return _quoted(half, half, p)
+
+
+def stationary(
+    params: Params, *, max_inventory: int, times: Any, objective: str = "cara"
+) -> Depths:
+    """The asymptotics of long before the end: depths linear in inventory, whatever the time.
+
+    delta_b = c + (2q+1)/2 R, delta_a = c + (1−2q)/2 R, R = sqrt(sigma² gamma/(2kA)
+    (1+gamma/k)^(1+k/gamma)) for "cara", sqrt(phi e/(kA)) for "penalty"; c as in the optimum. Valid
+    for |q| sqrt(ratio) ≪ 1 ≪ Q² sqrt(ratio), ratio = (risk per q²)/(rate eta), and T−t beyond the
+    relaxation time 1/(2 sqrt(risk · eta)). With no risk (gamma sigma = 0, or phi = 0) the limit
+    depends on Q alone and this formula, R = 0, is not it.
+
+    Args:
+      params: scalars; A and k the same on both sides.
+      max_inventory, times: as :func:`avellaneda_stoikov`.
+      objective: ``"cara"`` or ``"penalty"``, static.
+
+    Returns:
+      :class:`Depths`, shape (m, 2Q + 1).
+
+    Raises:
+      ValueError: sides that differ.
+
+    Reference: Guéant, Lehalle & Fernandez-Tapia (2013), section 4.
+    """
+    p, t, q = _checked(params, max_inventory, times, objective)
+    for name, bid, ask in (("A", p.A_b, p.A_a), ("k", p.k_b, p.k_a)):
+        if not isinstance(bid, jax.core.Tracer) and float(bid) != float(ask):
+            raise ValueError(f"Params.{name}: expected the same on both sides, got {bid} and {ask}")
+    x = p.gamma / p.k_b
+    if objective == "cara":
+        R = jnp.sqrt(p.sigma**2 * p.gamma / (2 * p.k_b * p.A_b)) * jnp.exp(
+            (1 + x) * log1p_over(x) / 2
+        )
+    else:
+        R = jnp.sqrt(p.phi * np.e / (p.k_b * p.A_b))
+        p = p._replace(gamma=jnp.zeros_like(p.gamma))
+    half = jnp.broadcast_to(R / 2, (t.size, q.size))
+    return _quoted(half + R * q[None], half - R * q[None], p)
+
+
+def _checked(
+    params: Params, max_inventory: int, times: Any, objective: str = "cara"
+) -> tuple[Problem, jax.Array, jax.Array]:
+    p = validated(params, objective)
+    Q = validate.count("max_inventory", max_inventory)
+    return p, horizon(times, p.sigma.dtype), inventories(Q, p.sigma.dtype)
+
+
+def _quoted(above_b: jax.Array, above_a: jax.Array, p: Problem) -> Depths:
+    """Depths from what each side adds to c = log(1 + gamma/k)/gamma; no quote beyond the grid."""
+    c_b, c_a = (log1p_over(p.gamma / k) / k for k in (p.k_b, p.k_a))
+    depths = poison((c_b + above_b, c_a + above_a), in_domain(p), p)
+    return Depths(depths[0].at[:, -1].set(jnp.inf), depths[1].at[:, 0].set(jnp.inf))

@@ -1,0 +1,186 @@
+"""Exponential fills, exactly: with w = exp(k theta) the problem is linear, −w_t = M w.
+
+    M = tridiag(eta_a, −c_2 q² + c_1 q, eta_b),    w(T, q) = exp(−k l_2 q²)
+
+row q: a bid fill (rate eta_b) leads to q+1, an ask fill (eta_a) to q−1. With x = gamma/k:
+
+    cara      eta = A (1+x)^−(1+1/x),   c_2 = k gamma sigma²/2,   c = log(1+x)/gamma
+    penalty   eta = A/e,                c_2 = k phi,              c = 1/k
+
+c_1 = k drift. Adverse selection eps: theta − eps q²/2 solves the same with eta e^(−k eps/2) and
+l_2 + eps/2. The optimal depths are
+
+    delta_b = theta(q) − theta(q+1) + (q+1) eps + c,
+    delta_a = theta(q) − theta(q−1) − (q−1) eps + c.
+
+w > 0 is computed without cancellation (:mod:`solvers.tridiagonal`), all times in one pass. gamma
+→ 0 is smooth: the penalty form with phi = 0. Both sides must share k: two k's linearise under no
+transform (use the grid solver).
+
+Reference: Guéant, Lehalle & Fernandez-Tapia (2013), Proposition 1 and Theorem 1.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffeq import validate
+from diffeq.check import Info, poison
+from diffeq.market_making.model import (
+    Params,
+    Problem,
+    Solution,
+    horizon,
+    in_domain,
+    inventories,
+    validated,
+)
+from solvers.tridiagonal import LogVector, Tridiagonal, log_exponential
+
+
+class Linear(NamedTuple):
+    """What of the parameters the linear problem depends on; scalars."""
+
+    eta_b: jax.Array
+    eta_a: jax.Array
+    c_1: jax.Array
+    c_2: jax.Array
+    kl_2: jax.Array
+    """k l_2."""
+
+
+def solve(params: Params, *, max_inventory: int, times: Any, objective: str = "cara") -> Solution:
+    """Value and optimal quotes for exponential fills, exactly.
+
+    Args:
+      params: as :class:`~.model.Params`; k must be the same on both sides. Every leaf is
+        differentiable.
+      max_inventory: Q ≥ 1, static.
+      times: t_1 < … < t_m = T, shape (m,).
+      objective: ``"cara"`` or ``"penalty"``, static.
+
+    Returns:
+      :class:`~.model.Solution`, shape (m, 2Q + 1). Logs of w to about 1e-13 for any penalty, rate
+      and horizon. A lane with a parameter outside its domain, or with two k's, is NaN in every
+      value and derivative, ``info.converged`` False.
+
+    Raises:
+      ValueError, TypeError: a concrete argument out of domain, or two k's.
+
+    Reference: Guéant, Lehalle & Fernandez-Tapia (2013); for "penalty" Cartea, Jaimungal & Penalva
+    (2015), section 10.2.
+
+    >>> found = solve(Params(A=10.0, phi_T=0.01), max_inventory=10, times=[0.0, 1.0],
+    ...               objective="penalty")
+    >>> round(float(found.delta_b[0, 10]), 4)
+    0.6749
+    """
+    problem = validated(params, objective)
+    Q = validate.count("max_inventory", max_inventory)
+    k_b, k_a = problem.k_b, problem.k_a
+    if not isinstance(k_b, jax.core.Tracer) and float(k_b) != float(k_a):
+        raise ValueError(
+            f"Params.k: expected the same on both sides for the exact solution, got {float(k_b)} "
+            f"and {float(k_a)}; use the grid solver (hjb)"
+        )
+    return _solve(problem, horizon(times, problem.sigma.dtype), Q, objective)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _solve(p: Problem, times: jax.Array, Q: int, objective: str) -> Solution:
+    k, x = p.k_b, p.gamma / p.k_b if objective == "cara" else jnp.zeros_like(p.k_b)
+    c = log1p_over(x) / k
+    w = log_w(linear(p, objective), times[-1] - times[::-1], Q)
+    shape, level = w.shape[::-1], w.level[::-1]
+    q = inventories(Q, k.dtype)
+    own = p.eps * q**2 / 2  # theta less this solves the problem without adverse selection
+    theta = (shape + level[:, None]) / k + own[None]
+    up = -jnp.diff(shape, axis=1) / k + (p.eps / 2 + c)
+    down = jnp.diff(shape, axis=1) / k + (p.eps / 2 + c)
+    edge = jnp.full((times.shape[0], 1), jnp.inf, k.dtype)
+    ok = (
+        in_domain(p)
+        & (p.k_b == p.k_a)
+        & jnp.all(jnp.diff(times) > 0)
+        & jnp.all(jnp.isfinite(theta))
+    )
+    theta, up, down = poison((theta, up, down), ok, (p, times))
+    fields = theta, jnp.concatenate([up, edge], 1), jnp.concatenate([edge, down], 1)
+    return Solution(*fields, Info(ok, w.truncation))
+
+
+def linear(p: Problem, objective: str) -> Linear:
+    """The coefficients of M and of the terminal condition."""
+    k = p.k_b
+    if objective == "cara":
+        x = p.gamma / k
+        shrink, c_2 = (1 + x) * log1p_over(x), k * p.gamma * p.sigma**2 / 2
+    else:
+        shrink, c_2 = jnp.ones_like(k), k * p.phi
+    eta = jnp.exp(-shrink - k * p.eps / 2)
+    return Linear(p.A_b * eta, p.A_a * eta, k * p.drift, c_2, k * (p.phi_T + p.eps / 2))
+
+
+def log1p_over(x: jax.Array) -> jax.Array:
+    """log(1 + x)/x, smooth at 0: by its series where a rounding would show."""
+    small = jnp.abs(x) < 0.02
+    series = jnp.polyval(jnp.array([(-1) ** j / (j + 1) for j in range(10)][::-1], x.dtype), x)
+    away = jnp.where(small, 1.0, x)
+    return jnp.where(small, series, jnp.log1p(away) / away)
+
+
+# log w and its derivatives: forward through the series, one column for each coefficient
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def log_w(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
+    """log w at times to go tau, increasing, shape (m,), from the coefficients."""
+    return _series(coefficients, lax.stop_gradient(tau), Q)
+
+
+def _series(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
+    matrix, start = _matrix(coefficients, Q)
+    return log_exponential(matrix, start, tau)
+
+
+def _matrix(coefficients: Linear, Q: int) -> tuple[Tridiagonal, jax.Array]:
+    eta_b, eta_a, c_1, c_2, kl_2 = coefficients
+    q = inventories(Q, eta_b.dtype)
+    ones = jnp.ones(2 * Q, eta_b.dtype)
+    return Tridiagonal(c_1 * q - c_2 * q**2, eta_b * ones, eta_a * ones), -kl_2 * q**2
+
+
+@log_w.defjvp
+def _log_w_jvp(Q: int, primals: Any, tangents: Any) -> Any:
+    (coefficients, tau), (moves, tau_dot) = primals, tangents
+    w = log_w(coefficients, tau, Q)
+    columns = _columns(coefficients, tau, Q)
+    moves = jnp.stack(moves)
+    shape_dot = jnp.tensordot(moves, columns.shape, axes=1)
+    level_dot = moves @ columns.level
+    shape_dot += _rate(coefficients, w.shape, Q) * tau_dot[:, None]
+    return w, LogVector(shape_dot, level_dot, jnp.zeros_like(w.truncation))
+
+
+def _columns(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
+    """Derivatives of log w in each coefficient, stacked in front."""
+    values = jnp.stack(coefficients)
+
+    def along(direction: jax.Array) -> LogVector:
+        series = lambda values: _series(Linear(*values), tau, Q)  # noqa: E731
+        return jax.jvp(series, (values,), (direction,))[1]
+
+    return jax.vmap(along)(jnp.eye(values.size, dtype=values.dtype))
+
+
+def _rate(coefficients: Linear, shape: jax.Array, Q: int) -> jax.Array:
+    """d log w/d tau = (M w)/w, shape (m, n)."""
+    matrix, _ = _matrix(coefficients, Q)
+    rise = jnp.exp(jnp.diff(shape, axis=1))
+    none = jnp.zeros_like(shape[:, :1])
+    upper = jnp.concatenate([matrix.upper[None] * rise, none], axis=1)
+    lower = jnp.concatenate([none, matrix.lower[None] / rise], axis=1)
+    return matrix.diagonal[None] + upper + lower

@@ -1,0 +1,173 @@
+"""What a policy earns, exactly: no simulation.
+
+A policy that is a function of (t, q) makes inventory a Markov chain on the grid, and the mean and
+variance of its profit obey recursions on it. In the scheme of the 2008 paper's tables each step of
+length dt fills the bid with probability min(1, Lambda(delta_b) dt) and, independently, the ask
+likewise; then s moves by ±sigma sqrt(dt). With i, j the fills, g = i delta_b + j delta_a and
+q' = q + i − j,
+
+    m_n(q) = Σ P (g + m_{n+1}(q')),
+    V_n(q) = Σ P [sigma² dt q'² + (g + m_{n+1}(q') − m_n(q))² + V_{n+1}(q')],
+
+mean and variance of x + q s − (value now) from step n on; nothing is subtracted that nearly cancels
+(E[X²] − E[X]² would be). The law of q_n runs forwards with the same probabilities.
+
+Reference: Avellaneda & Stoikov (2008), section 3.3, for the scheme.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from diffeq import validate
+from diffeq.check import Info, poison
+from diffeq.market_making.model import Params, Problem, horizon, in_domain, inventories, validated
+
+
+class Statistics(NamedTuple):
+    """Exact moments of a policy from inventory q_0 on, over N steps; n = 2Q + 1 inventories."""
+
+    mean_profit: jax.Array
+    """E[X_T + q_T S_T − X_0 − q_0 S_0], in money, scalar."""
+    sd_profit: jax.Array
+    """Its standard deviation."""
+    bid_fills: jax.Array
+    """Expected number of bid fills."""
+    ask_fills: jax.Array
+    """Expected number of ask fills."""
+    spread: jax.Array
+    """Expected quoted spread, averaged over steps at which both sides are quoted."""
+    mean_inventory: jax.Array
+    """E[q_T]."""
+    sd_inventory: jax.Array
+    """Standard deviation of q_T."""
+    inventory: jax.Array
+    """P(q_T = q), q = −Q..Q, shape (n,)."""
+    mean_from: jax.Array
+    """Mean profit from each inventory at time 0, shape (n,)."""
+    sd_from: jax.Array
+    """Standard deviation of profit from each inventory at time 0, shape (n,)."""
+    info: Info
+    """Whether the parameters lie in their domain; |Σ P(q_T) − 1|."""
+
+
+class Side(NamedTuple):
+    """One side's fills and what they earn, shape (m, n)."""
+
+    chance: jax.Array
+    """P(fill in the step); 0 where nothing is quoted."""
+    depth: jax.Array
+    """Depth, price units; 0 where nothing is quoted."""
+
+
+def statistics(
+    policy: Any, params: Params, *, times: Any, initial_inventory: int = 0
+) -> Statistics:
+    """Exact moments of a policy's profit, fills and inventory, in the steps of the 2008 tables.
+
+    Args:
+      policy: anything with ``delta_b`` and ``delta_a``, shape (m, 2Q + 1): a Solution, or Depths.
+        The rows of times t_1..t_{m−1} are quoted, each for one step; the last is not.
+      params: scalars; sigma, A and k enter (and drift, as a mean move per step).
+      times: increasing, the last one the horizon, shape (m,).
+      initial_inventory: q_0, static.
+
+    Returns:
+      :class:`Statistics`, differentiable in the depths and in params.
+
+    Raises:
+      ValueError, TypeError: shapes that differ, or a concrete argument out of domain.
+
+    Reference: see the module.
+    """
+    p = validated(params._replace(phi=0.0) if isinstance(params, Params) else params, "cara")
+    t = horizon(times, p.sigma.dtype)
+    b, a = (validate.array(name, getattr(policy, name)) for name in ("delta_b", "delta_a"))
+    n = np.shape(b)[-1]
+    for name, x in (("delta_b", b), ("delta_a", a)):
+        if np.shape(x) != (t.size, n) or n % 2 == 0:
+            raise ValueError(
+                f"policy.{name}: expected shape ({t.size}, 2Q + 1) for these times, got "
+                f"{np.shape(x)}; batch with jax.vmap"
+            )
+    Q = n // 2
+    if not isinstance(initial_inventory, int | np.integer) or abs(initial_inventory) > Q:
+        raise ValueError(
+            f"initial_inventory: expected an int in −{Q}..{Q}, the grid, got {initial_inventory!r}"
+        )
+    depths = (jnp.asarray(x, p.sigma.dtype) for x in (b, a))
+    return _statistics(*depths, p, t, int(initial_inventory))
+
+
+def fills(depth: jax.Array, A: jax.Array, k: jax.Array, dt: jax.Array) -> Side:
+    """min(1, A exp(−k delta) dt), and depths without their infinities."""
+    quoted = jnp.isfinite(depth)
+    finite = jnp.where(quoted, depth, 0.0)
+    chance = jnp.minimum(1.0, A * jnp.exp(-k * finite) * dt)
+    return Side(jnp.where(quoted, chance, 0.0), finite)
+
+
+@partial(jax.jit, static_argnums=4)
+def _statistics(
+    delta_b: jax.Array, delta_a: jax.Array, p: Problem, times: jax.Array, q_0: int
+) -> Statistics:
+    n, dt = delta_b.shape[1], jnp.diff(times)
+    Q, q = n // 2, inventories(n // 2, dt.dtype)
+    bid = fills(delta_b[:-1], p.A_b, p.k_b, dt[:, None])
+    ask = fills(delta_a[:-1], p.A_a, p.k_a, dt[:, None])
+
+    def earlier(
+        later: tuple[jax.Array, jax.Array], row: tuple[Side, Side, jax.Array]
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+        (m, V), (bid, ask, dt) = later, row
+        cases = []
+        for i, j in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            chance = _case(bid.chance, i) * _case(ask.chance, j)
+            to = i - j
+            gain = i * bid.depth + j * ask.depth + p.drift * dt * (q + to) + _moved(m, to)
+            cases.append((chance, gain, p.sigma**2 * dt * (q + to) ** 2 + _moved(V, to)))
+        mean = sum((chance * gain for chance, gain, _ in cases), jnp.zeros_like(m))
+        variance = sum(
+            (chance * ((gain - mean) ** 2 + risk) for chance, gain, risk in cases),
+            jnp.zeros_like(V),
+        )
+        return (mean, variance), None
+
+    def onwards(law: jax.Array, row: tuple[Side, Side, jax.Array]) -> tuple[jax.Array, Any]:
+        bid, ask, _ = row
+        quoted = (bid.chance > 0) & (ask.chance > 0)
+        sums = (
+            law @ bid.chance,
+            law @ ask.chance,
+            law @ jnp.where(quoted, bid.depth + ask.depth, 0.0),
+            law @ quoted.astype(law.dtype),
+        )
+        up, down = law * bid.chance * (1 - ask.chance), law * ask.chance * (1 - bid.chance)
+        law = law - up - down + jnp.roll(up, 1) + jnp.roll(down, -1)  # none leaves the grid
+        return law, sums
+
+    zero = jnp.zeros(n, dt.dtype)
+    (mean, variance), _ = lax.scan(earlier, (zero, zero), (bid, ask, dt), reverse=True)
+    start = (jnp.arange(-Q, Q + 1) == q_0).astype(dt.dtype)
+    law, sums = lax.scan(onwards, start, (bid, ask, dt))
+    bids, asks, spreads, quoted = (jnp.sum(x) for x in sums)
+    mean_q = law @ q
+    sd_q = jnp.sqrt(law @ (q - mean_q) ** 2)
+    at = q_0 + Q
+    sd = jnp.sqrt(variance)
+    fields = mean[at], sd[at], bids, asks, spreads / quoted, mean_q, sd_q, law, mean, sd
+    ok = in_domain(p) & jnp.all(dt > 0)
+    return Statistics(*poison(fields, ok, p), Info(ok, jnp.abs(jnp.sum(law) - 1)))
+
+
+def _case(chance: jax.Array, filled: int) -> jax.Array:
+    return chance if filled else 1 - chance
+
+
+def _moved(x: jax.Array, to: int) -> jax.Array:
+    """x at inventory q + to; what would leave the grid has no chance, and its value is kept."""
+    return {-1: jnp.concatenate([x[:1], x[:-1]]), 0: x, 1: jnp.concatenate([x[1:], x[-1:]])}[to]
