@@ -3,8 +3,8 @@
 A policy that is a function of (t, q) makes inventory a Markov chain on the grid, and the mean and
 variance of its profit obey recursions on it. In the scheme of the 2008 paper's tables each step of
 length dt fills the bid with probability min(1, Lambda(delta_b) dt) and, independently, the ask
-likewise; then s moves by ±sigma sqrt(dt). With i, j the fills, g = i delta_b + j delta_a and
-q' = q + i − j,
+likewise; then s moves by ±sigma sqrt(dt). With i, j the fills, q' = q + i − j and g = i delta_b +
+j delta_a (to which drift and adverse selection add q' (mu dt + (j − i) eps)),
 
     m_n(q) = Σ P (g + m_{n+1}(q')),
     V_n(q) = Σ P [sigma² dt q'² + (g + m_{n+1}(q') − m_n(q))² + V_{n+1}(q')],
@@ -72,7 +72,7 @@ def statistics(
     Args:
       policy: anything with ``delta_b`` and ``delta_a``, shape (m, 2Q + 1): a Solution, or Depths.
         The rows of times t_1..t_{m−1} are quoted, each for one step; the last is not.
-      params: scalars; sigma, A and k enter (and drift, as a mean move per step).
+      params: scalars; sigma, A, k, drift and eps enter: the market, not what the policy believes.
       times: increasing, the last one the horizon, shape (m,).
       initial_inventory: q_0, static.
 
@@ -84,7 +84,19 @@ def statistics(
 
     Reference: see the module.
     """
-    p = validated(params._replace(phi=0.0) if isinstance(params, Params) else params, "cara")
+    p, t, depths, q_0 = checked(policy, params, times, initial_inventory)
+    return _statistics(*depths, p, t, q_0)
+
+
+def checked(
+    policy: Any, params: Params, times: Any, initial_inventory: Any
+) -> tuple[Problem, jax.Array, tuple[jax.Array, jax.Array], int]:
+    """Parameters, times, the policy's two tables and q_0, validated against each other.
+
+    Raises:
+      ValueError, TypeError: tables of another shape than the times say, or a q_0 off the grid.
+    """
+    p = validated(params, "penalty")
     t = horizon(times, p.sigma.dtype)
     b, a = (validate.array(name, getattr(policy, name)) for name in ("delta_b", "delta_a"))
     n = np.shape(b)[-1]
@@ -99,8 +111,8 @@ def statistics(
         raise ValueError(
             f"initial_inventory: expected an int in −{Q}..{Q}, the grid, got {initial_inventory!r}"
         )
-    depths = (jnp.asarray(x, p.sigma.dtype) for x in (b, a))
-    return _statistics(*depths, p, t, int(initial_inventory))
+    tables = jnp.asarray(b, p.sigma.dtype), jnp.asarray(a, p.sigma.dtype)
+    return p, t, tables, int(initial_inventory)
 
 
 def fills(depth: jax.Array, A: jax.Array, k: jax.Array, dt: jax.Array) -> Side:
@@ -128,7 +140,8 @@ def _statistics(
         for i, j in ((0, 0), (1, 0), (0, 1), (1, 1)):
             chance = _case(bid.chance, i) * _case(ask.chance, j)
             to = i - j
-            gain = i * bid.depth + j * ask.depth + p.drift * dt * (q + to) + _moved(m, to)
+            move = p.drift * dt + (j - i) * p.eps  # of the mid, in the mean
+            gain = i * bid.depth + j * ask.depth + move * (q + to) + _moved(m, to)
             cases.append((chance, gain, p.sigma**2 * dt * (q + to) ** 2 + _moved(V, to)))
         mean = sum((chance * gain for chance, gain, _ in cases), jnp.zeros_like(m))
         variance = sum(
