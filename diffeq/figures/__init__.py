@@ -23,6 +23,9 @@ FAMILIES = (
     "contingent_paper",
     "contingent_smiles",
     "insiders",
+    "sequential",
+    "sequential_beliefs",
+    "sequential_quotes",
 )
 
 Floats = npt.NDArray[np.float64]

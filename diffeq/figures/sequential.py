@@ -1,7 +1,9 @@
 """Figures of the Glosten–Milgrom (1985) family: one market trade by trade, and what it teaches.
 
 Every function takes plain arrays (numpy or JAX, never changed) and returns a matplotlib Figure that
-belongs to no window and no pyplot state. Prices are in price units; time is counted in trades.
+belongs to no window and no pyplot state. Prices are in price units; time is counted in trades. The
+extensions are in :mod:`diffeq.figures.sequential_quotes` (elastic demand, dealers, sizes of trade)
+and :mod:`diffeq.figures.sequential_beliefs` (values beyond two, arriving information).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from diffeq.figures import (
     canvas,
     label_ends,
     name_panel,
+    sequence,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRADES = "trade $t$"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
 
 
 def one_path(
@@ -56,10 +60,10 @@ def one_path(
       value: V, in price units.
       reference_spread: alpha (V_H − V_L), the spread at mu = 1/2.
     """
-    mu, low, high, paid, side, gain = (
-        array(name, x, (-1,))
+    mu = array("belief", belief, (-1,))
+    low, high, paid, side, gain = (
+        array(name, x, mu.shape)
         for name, x in (
-            ("belief", belief),
             ("bid", bid),
             ("ask", ask),
             ("price", price),
@@ -67,19 +71,25 @@ def one_path(
             ("profit", profit),
         )
     )
-    knows, t = np.asarray(informed, bool), np.arange(1.0, mu.size + 1)
+    knows, t = array("informed", informed, mu.shape) > 0, np.arange(1.0, mu.size + 1)
     figure, panels = canvas(2, 2, size=(11.5, 7.4), title=title, note=note, sharex=True)
     beliefs, quotes, spreads, profits = panels
-    beliefs.step(t, mu, where="post", color=BLUE, linewidth=1.4)
+    beliefs.step(t, mu, where="mid", color=BLUE, linewidth=1.4)
     beliefs.set_ylim(-0.03, 1.03)
     name_panel(beliefs, r"Belief $\mu$ that $V = V_H$", x="", y="probability")
-    _quotes(quotes, t, low, high, paid, side, knows)
+    draw_trades(quotes, t, low, high, paid, side, knows)
     quotes.axhline(value, color=INK, linewidth=0.8, linestyle="--")
     quotes.annotate(
-        "$V$", (t[-1], value), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10
+        "$V$",
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=10,
     )
     name_panel(quotes, "Quotes and trades", x="", y="price units")
-    spreads.step(t, high - low, where="post", color=BLUE, linewidth=1.4)
+    spreads.step(t, high - low, where="mid", color=BLUE, linewidth=1.4)
     spreads.axhline(reference_spread, color=GREY, linewidth=0.9, linestyle="--")
     spreads.annotate(
         r"$\alpha\,(V_H - V_L)$",
@@ -99,11 +109,11 @@ def one_path(
     return figure
 
 
-def _quotes(
+def draw_trades(
     panel: "Axes", t: Floats, bid: Floats, ask: Floats, price: Floats, order: Floats, knows: Any
 ) -> None:
     """The band between the quotes, and each trade by side (triangle) and kind (colour)."""
-    panel.fill_between(t, bid, ask, step="post", color=BLUE, alpha=0.18, linewidth=0)
+    panel.fill_between(t, bid, ask, step="mid", color=BLUE, alpha=0.18, linewidth=0)
     for kind, who, color in (("uninformed", ~knows, BLUE), ("informed", knows, VERMILION)):
         for words, sign, marker in (("buy", 1, "^"), ("sale", -1, "v")):
             here = who & (order == sign)
@@ -152,7 +162,7 @@ def learning(
     fields = (array("spread", spread, (k, -1)), array("belief", belief, (k, -1)))
     passed = array("first_passage", first_passage, (k, -1))
     figure, panels = canvas(1, 3, size=(12.5, 4.2), title=title, note=note)
-    colors = [BLUE, VERMILION, GREEN][:k] if k <= 3 else [GREY] * k
+    colors = [BLUE, VERMILION, GREEN][:k] if k <= 3 else sequence(k)
     labels = [rf"$\alpha$ = {a:g}" for a in alphas]
     words = (
         ("Expected spread", TRADES, "price units", 1.0),
@@ -162,5 +172,7 @@ def learning(
     for panel, rows, (name, x, y, first) in zip(panels, (*fields, passed), words, strict=True):
         t = first + np.arange(rows.shape[1], dtype=np.float64)
         _labelled(panel, t, list(rows), labels, colors)
+        for line, dash in zip(panel.lines, DASHES, strict=False):
+            line.set_linestyle(dash)
         name_panel(panel, name, x=x, y=y)
     return figure

@@ -1,0 +1,148 @@
+"""Fill rates by depth: against scipy's optimiser, closed forms, and coverage in simulation."""
+
+from typing import Any
+
+import helpers
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from diffeq.empirical.arrivals import from_exposures, from_trade_through
+
+EPS = float(jnp.finfo(jnp.result_type(float)).eps)
+
+
+def log_likelihood(log_A: float, k: float, depth: Any, exposure: Any, fills: Any) -> float:
+    return float(np.sum(fills * (log_A - k * depth) - np.exp(log_A - k * depth) * exposure))
+
+
+@pytest.mark.float64
+@pytest.mark.parametrize("seed", range(4))
+def test_exposures_maximise_the_likelihood(seed: int) -> None:
+    """Estimate by scipy's Nelder–Mead, errors by the information matrix, fit by scipy's chi2."""
+    rng = np.random.default_rng(seed)
+    depth, exposure = np.sort(rng.uniform(-0.5, 3, 6)), rng.uniform(5, 60, 6)
+    fills = rng.poisson(4 * np.exp(-1.2 * depth) * exposure)
+    got = from_exposures(depth, exposure, fills)
+    best = optimize.minimize(
+        lambda x: -log_likelihood(*x, depth, exposure, fills),
+        [1.0, 1.0],
+        method="Nelder-Mead",
+        options=dict(xatol=1e-10, fatol=1e-12, maxiter=5000),
+    )
+    np.testing.assert_allclose([np.log(got.A), got.k], best.x, rtol=1e-6)
+    mean = float(got.A) * np.exp(-float(got.k) * depth) * exposure
+    design = np.stack([np.ones(6), -depth])
+    covariance = np.linalg.inv((design * mean) @ design.T)
+    np.testing.assert_allclose(got.se_k, np.sqrt(covariance[1, 1]), rtol=1e-9)
+    np.testing.assert_allclose(got.se_A / got.A, np.sqrt(covariance[0, 0]), rtol=1e-9)
+    np.testing.assert_allclose(
+        got.correlation, covariance[0, 1] / np.sqrt(np.prod(np.diag(covariance))), rtol=1e-9
+    )
+    np.testing.assert_allclose(got.fit.expected, mean, rtol=1e-10)
+    ratio = np.where(fills > 0, fills / mean, 1)
+    deviance = 2 * np.sum(fills * np.log(ratio) - (fills - mean))
+    np.testing.assert_allclose(got.deviance, deviance, rtol=1e-9)
+    np.testing.assert_allclose(got.p_value, stats.chi2.sf(deviance, 4), rtol=1e-9)
+    assert bool(got.info.converged)
+
+
+def test_units() -> None:
+    """Another unit of price or time rescales A and k; a shift of depths turns up in A alone."""
+    depth, exposure, fills = np.array([0.1, 0.4, 1.0]), np.array([9.0, 9.0, 20.0]), [30, 17, 12]
+    one = from_exposures(depth, exposure, fills)
+    other = from_exposures(100 * depth, exposure / 60, fills)
+    np.testing.assert_allclose(other.k, one.k / 100, rtol=1e2 * EPS)
+    np.testing.assert_allclose(other.A, one.A * 60, rtol=1e2 * EPS)
+    shifted = from_exposures(depth - 0.1, exposure, fills)
+    np.testing.assert_allclose(shifted.k, one.k, rtol=1e2 * EPS)
+    np.testing.assert_allclose(shifted.A, one.A * np.exp(-0.1 * one.k), rtol=1e2 * EPS)
+
+
+def test_what_cannot_be_estimated_is_flagged() -> None:
+    """No fills, or all at one end: NaN; fills that rise with depth: a value, flagged."""
+    depth, exposure = np.array([0.0, 1.0, 2.0]), np.full(3, 10.0)
+    for fills in ([0, 0, 0], [5, 0, 0], [0, 0, 5]):
+        found = from_exposures(depth, exposure, fills)
+        assert not bool(found.info.converged) and np.isnan(found.k)
+    rising = from_exposures(depth, exposure, [1, 2, 9])
+    assert not bool(rising.info.converged) and float(rising.k) < 0
+    flat = from_trade_through([1.0, 1.0], 5.0, least_depth=1.0)
+    assert not bool(flat.info.converged) and np.isnan(flat.k)
+
+
+def test_trade_through_closed_forms() -> None:
+    """Continuous and on ticks; the naive form is 17 % off at k tick = .3."""
+    depth = np.array([0.3, 0.5, 1.3, 0.9])
+    found = from_trade_through(depth, 8.0, least_depth=0.3)
+    np.testing.assert_allclose(found.k, 1 / 0.45, rtol=1e2 * EPS)
+    np.testing.assert_allclose(found.A, 0.5 * np.exp(0.3 / 0.45), rtol=1e2 * EPS)
+    np.testing.assert_allclose(found.se_k, 1 / 0.45 / 2, rtol=1e2 * EPS)
+    steps = np.repeat(np.arange(40), np.round(1e5 * np.exp(-0.3 * np.arange(40))).astype(int))
+    ticks = from_trade_through(0.01 * steps, 1.0, tick=0.01)
+    np.testing.assert_allclose(ticks.k * 0.01, 0.3, rtol=2e-4)
+    naive = from_trade_through(0.01 * steps, 1.0)
+    assert 0.15 < float(naive.k) * 0.01 / 0.3 - 1 < 0.19
+    np.testing.assert_allclose(float(ticks.fit.expected.sum()), steps.size, rtol=1e3 * EPS)
+    seen = ticks.fit.observed - np.append(ticks.fit.observed[1:], 0)
+    np.testing.assert_allclose(seen, [np.sum(steps == j) for j in range(9)] + [np.sum(steps > 8)])
+
+
+@pytest.mark.float64
+def test_errors_cover_and_the_test_has_its_size() -> None:
+    """300 simulated records of each kind: two errors cover 95 %, p below .05 in 5 %."""
+    rng, k, A = np.random.default_rng(1), 1.5, 140.0
+    depth, exposure = np.linspace(0.2, 2.0, 8), np.full(8, 0.5)
+    fills = rng.poisson(A * np.exp(-k * depth) * exposure, (300, 8))
+    batch = jax.vmap(lambda n: from_exposures(depth, exposure, n))(jnp.asarray(fills, float))
+    past = rng.exponential(1 / k, (300, 200))
+    through = jax.vmap(lambda d: from_trade_through(d, 200 / A))(jnp.asarray(past))
+    on_ticks = jax.vmap(lambda d: from_trade_through(d, 200 / A, tick=0.1))(
+        jnp.asarray(0.1 * (rng.geometric(-np.expm1(-k * 0.1), (300, 200)) - 1))
+    )
+    for found in (batch, through, on_ticks):
+        covered = np.mean(np.abs(found.k - k) <= 1.96 * found.se_k)
+        assert abs(covered - 0.95) <= 4 * np.sqrt(0.95 * 0.05 / 300)
+        rejected = np.mean(np.asarray(found.p_value) < 0.05)
+        assert abs(rejected - 0.05) <= 4 * np.sqrt(0.95 * 0.05 / 300)
+    covered = np.mean(np.abs(batch.A - A) <= 1.96 * batch.se_A)
+    assert abs(covered - 0.95) <= 4 * np.sqrt(0.95 * 0.05 / 300)
+    wrong = A / (1 + depth) ** 3 * exposure  # a power law fails the test
+    refused = from_exposures(depth, 100 * exposure, rng.poisson(100 * wrong))
+    assert float(refused.p_value) < 1e-3
+
+
+@pytest.mark.float64
+def test_the_estimate_is_differentiable_in_the_data() -> None:
+    """k and A against differences, in exposures and fills."""
+
+    def estimate(x: Any) -> jax.Array:
+        found = from_exposures(np.array([0.0, 0.5, 1.5]), x[:3], x[3:])
+        return jnp.stack([found.A, found.k])
+
+    x = np.array([10.0, 12.0, 30.0, 20.0, 14.0, 11.0])
+    forward, reverse = helpers.forward_and_reverse(estimate, x)
+    helpers.assert_close_by_norm(forward, reverse, 1e-12)
+    step = lambda y: jax.vmap(estimate)(jnp.asarray(y)[None])[0]  # noqa: E731, traced: real counts
+    helpers.assert_close_by_norm(forward, helpers.differences(step, x), 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: from_exposures([0.0, 1.0], [1.0, 0.0], [1, 1]), r"exposure\[1\]"),
+        (lambda: from_exposures([0.0, 1.0], [1.0, 1.0], [1, -1]), r"fills\[1\]"),
+        (lambda: from_exposures([0.0, 1.0], [1.0, 1.0], [1, 0.5]), r"fills\[1\]"),
+        (lambda: from_exposures([0.0, 1.0], [1.0, 1.0], [1]), "fills: expected shape"),
+        (lambda: from_exposures([1.0, 1.0], [1.0, 1.0], [1, 2]), "two different depths"),
+        (lambda: from_trade_through([], 1.0), "depth"),
+        (lambda: from_trade_through([1.0], -1.0), "duration"),
+        (lambda: from_trade_through([1.0, 0.2], 1.0, least_depth=0.5), r"depth\[1\]"),
+        (lambda: from_trade_through([0.5, 0.75], 1.0, tick=0.5), r"depth\[1\]"),
+    ],
+)
+def test_bad_input_is_named(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
