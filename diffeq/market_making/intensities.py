@@ -1,0 +1,146 @@
+"""How fill rates fall with depth, and the depth that is best against a price of inventory.
+
+An intensity is a function Lambda(delta) > 0, decreasing, twice differentiable, with Lambda Lambda''
+< 2 Lambda'²: then against p, what a fill costs in value, one depth is best,
+
+    H(p) = max_delta Lambda(delta) (1 − exp(−gamma(delta − p)))/gamma,    delta* = p + x,
+
+with x > 0 the only zero of the increasing function x − log1p(gamma m(p + x))/gamma, where m =
+−Lambda/Lambda' is the inverse hazard of depth (gamma → 0: x − m(p + x)). The exponential has m =
+1/k: the closed form x = log1p(gamma/k)/gamma.
+
+Each intensity is a NamedTuple of parameters that is called with a depth: differentiable in both.
+Any pure function of a depth does, closed over its parameters.
+
+Reference: Guéant (2017), Applied Mathematical Finance 24, section 2; the inverse hazard form is
+that of its equation for the optimal quotes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffeq.market_making.exponential import log1p_over
+from solvers import implicit
+
+Intensity = Callable[[Any], Any]
+
+
+class Exponential(NamedTuple):
+    """A exp(−k delta)."""
+
+    A: Any
+    """Fills per unit of time at depth 0, ≥ 0."""
+    k: Any
+    """1/price, > 0."""
+
+    def __call__(self, delta: Any) -> Any:
+        """The rate at a depth."""
+        return self.A * jnp.exp(-self.k * delta)
+
+
+class PowerLaw(NamedTuple):
+    """A (1 + delta/d_0)^−a, for depths above −d_0. (delta^−a alone is ill-posed.)"""
+
+    A: Any
+    """Fills per unit of time at depth 0, ≥ 0."""
+    d_0: Any
+    """Depth scale, price units, > 0."""
+    a: Any
+    """Exponent, > 1 (gamma = 0) or > 0."""
+
+    def __call__(self, delta: Any) -> Any:
+        """The rate at a depth; NaN at −d_0 and below."""
+        base = 1 + delta / self.d_0
+        return self.A * jnp.exp(-self.a * jnp.log(jnp.where(base > 0, base, jnp.nan)))
+
+
+class Logistic(NamedTuple):
+    """A/(1 + exp(k (delta − d_0))): saturates at A for quotes through the market."""
+
+    A: Any
+    """Fills per unit of time far below d_0, ≥ 0."""
+    k: Any
+    """1/price, > 0."""
+    d_0: Any
+    """Depth at which the rate is A/2, price units."""
+
+    def __call__(self, delta: Any) -> Any:
+        """The rate at a depth."""
+        return self.A * jax.nn.sigmoid(-self.k * (delta - self.d_0))
+
+
+class Best(NamedTuple):
+    """The best depth against p; scalars."""
+
+    margin: jax.Array
+    """x = delta* − p > 0, price units."""
+    gain: jax.Array
+    """H(p), money per time."""
+    residual: jax.Array
+    """|x − log1p(gamma m)/gamma| over x."""
+
+
+def best_depth(intensity: Intensity, p: jax.Array, gamma: jax.Array) -> Best:
+    """The best depth against p, and what it earns per time, by a root of the first-order condition.
+
+    Args:
+      intensity: Lambda, a function of a scalar depth.
+      p: scalar, price units; batch with ``jax.vmap``.
+      gamma: ≥ 0, scalar; 0 is risk neutral.
+
+    Returns:
+      :class:`Best`; differentiable in p, gamma and whatever ``intensity`` closes over (give it as a
+      pytree such as :class:`PowerLaw`, or close over traced parameters). Newton's method on log x
+      between ends that close in; judge ``residual``: it is large where no best depth exists.
+
+    Reference: Guéant (2017), section 2.
+    """
+
+    def excess(log_x: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """log x − log of what the first-order condition makes of it."""
+        p, gamma = theta
+        m = inverse_hazard(intensity, p + jnp.exp(log_x))
+        return log_x - jnp.log(m * log1p_over(gamma * m))
+
+    theta = (p, gamma)
+    frozen = lax.stop_gradient(theta)
+    found = lax.stop_gradient(_solved(lambda x: excess(x, frozen), p))
+    residual = jnp.abs(excess(found, frozen))
+    x = jnp.exp(implicit.attach(excess, found, theta))
+    gain = intensity(p + x) * x * _expm1_over(-gamma * x)
+    return Best(x, gain, lax.stop_gradient(residual))
+
+
+def inverse_hazard(intensity: Intensity, delta: jax.Array) -> jax.Array:
+    """m = −Lambda/Lambda', price units: 1/k for the exponential."""
+    rate, slope = jax.jvp(intensity, (delta,), (jnp.ones_like(delta),))
+    return -rate / slope
+
+
+def _solved(excess: Callable[[jax.Array], jax.Array], p: jax.Array) -> jax.Array:
+    """The zero of an increasing function of log x: Newton, bisection where it would leave."""
+    far = 80.0 if p.dtype.itemsize == 4 else 600.0
+
+    def step(_: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        at, low, high = state
+        value, slope = jax.jvp(excess, (at,), (jnp.ones_like(at),))
+        low, high = jnp.where(value < 0, at, low), jnp.where(value < 0, high, at)
+        newton = at - value / slope
+        inside = (newton >= low) & (newton <= high)  # NaN is not
+        return jnp.where(inside, newton, (low + high) / 2), low, high
+
+    zero = p * 0
+    at, _, _ = lax.fori_loop(0, 60, step, (zero, zero - far, zero + far))
+    return at
+
+
+def _expm1_over(x: jax.Array) -> jax.Array:
+    """(e^x − 1)/x, smooth at 0."""
+    small = jnp.abs(x) < 1e-3
+    series = 1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5)))
+    away = jnp.where(small, 1.0, x)
+    return jnp.where(small, series, jnp.expm1(away) / away)
