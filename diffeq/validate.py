@@ -253,7 +253,8 @@ def codes(name: str, x: Any, allowed: tuple[int, ...]) -> Any:
 def counts(name: str, x: Any) -> Any:
     """The array; raise if concrete and an entry is not a whole number ≥ 0."""
     x = array(name, x)
-    _refuse(name, x, lambda x: ~((x >= 0) & (x == np.floor(x)) & np.isfinite(x)), "a whole number ≥ 0")
+    whole = "a whole number ≥ 0"
+    _refuse(name, x, lambda x: ~((x >= 0) & (x == np.floor(x)) & np.isfinite(x)), whole)
     return x
 
 

@@ -13,7 +13,17 @@ import numpy as np
 
 from diffeq import contingent, holden, kyle
 from diffeq.contingent import black, canonical, options, smiles, toy
-from diffeq.glosten_milgrom import binary_value, news
+from diffeq.glosten_milgrom import (
+    binary_dealers,
+    binary_value,
+    continuous_value,
+    dealers,
+    elastic,
+    gaussian_elastic,
+    gaussian_value,
+    news,
+    trade_size,
+)
 
 MODELS: tuple[ModuleType, ...] = (
     holden,
@@ -26,6 +36,13 @@ MODELS: tuple[ModuleType, ...] = (
     toy,
     binary_value,
     news,
+    elastic,
+    gaussian_elastic,
+    binary_dealers,  # no two with the same Params side by side
+    dealers,
+    gaussian_value,
+    trade_size,
+    continuous_value,
 )
 
 
@@ -48,6 +65,12 @@ class Entry(NamedTuple):
     """Static arguments of the model's solve, each with values it must refuse."""
     solve_static: Callable[..., Any] | None = None
     """Solve the default parameters with these static arguments."""
+    arrays: tuple[str, ...] = ()
+    """Names of leaves that are entries of an array, which the user gives as a whole."""
+    first_order: str = ""
+    """Why second derivatives, and the first in every mode, are not asked for; empty: they are."""
+    shares: tuple[int, ...] = ()
+    """Leaves whose sum is one."""
     keep: Callable[[], np.ndarray] | None = None
     """For padded fields: the mask of entries that are no padding."""
 
@@ -64,6 +87,11 @@ LAST = ("lambda_", "beta", "Sigma", "log_lambda", "log_beta", "log_Sigma")
 NUMBERS = (np.nan, np.inf, -np.inf)
 POSITIVE = (0.0, -1.0, *NUMBERS)
 COUNTS = (0, -3, 2.0, True, "2", None, np.array([2]))
+
+
+ROOT = (
+    "a bracketed root with its implicit derivative, as glosten-elastic; compiles in half a minute"
+)
 
 
 def outside(*domains: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
@@ -91,6 +119,8 @@ HOLDEN_DOMAIN = (POSITIVE, POSITIVE, POSITIVE, NUMBERS)
 
 
 NO_PROBABILITY = (-0.1, 1.1, *NUMBERS)
+NO_LAW = ("uniform", "", None, 1)
+GAUSSIAN_DOMAIN = (NUMBERS, POSITIVE, NO_PROBABILITY)
 GLOSTEN_DOMAIN = ((*NUMBERS, 200.0), (*NUMBERS, 20.0), NO_PROBABILITY, NO_PROBABILITY)
 
 
@@ -133,6 +163,8 @@ ENTRIES: tuple[Entry, ...] = (
             holden.Params(*p[:4]), num_auctions=3, spacing=_stacked(p[4:])
         ),
         leaves=(*HOLDEN, "spacing", "spacing", "spacing"),
+        arrays=("spacing",),
+        shares=(4, 5, 6),
         example=(2.5, 5.0, 2.5, 100.0, 0.25, 0.5, 0.25),
         outside=tuple((leaf, value) for leaf in (4, 5, 6) for value in (*POSITIVE, 0.3)),
         fields=FIELDS,
@@ -184,11 +216,104 @@ ENTRIES: tuple[Entry, ...] = (
         fields=news.Solution._fields[:-1],
         solve_static=lambda **static: news.solve(news.Params()),
     ),
+    Entry(
+        name="glosten-elastic",
+        model=elastic,
+        solve=lambda *p: elastic.solve(elastic.Params(*p)),
+        leaves=elastic.Params._fields,
+        example=(80.0, 120.0, 0.4, 0.2, 25.0),
+        outside=outside(*GLOSTEN_DOMAIN, POSITIVE),
+        fields=elastic.Solution._fields[:8],
+        static={"noise": NO_LAW},
+        solve_static=lambda **static: elastic.solve(elastic.Params(), **static),
+    ),
+    Entry(
+        name="glosten-gaussian-elastic",
+        first_order=ROOT,
+        model=gaussian_elastic,
+        solve=lambda *p: gaussian_elastic.solve(gaussian_elastic.Params(*p)),
+        leaves=gaussian_elastic.Params._fields,
+        example=(100.0, 10.0, 0.3, 12.0),
+        outside=outside(*GAUSSIAN_DOMAIN, POSITIVE),
+        fields=gaussian_elastic.Solution._fields[:4],
+        static={"noise": NO_LAW},
+        solve_static=lambda **static: gaussian_elastic.solve(gaussian_elastic.Params(), **static),
+    ),
+    Entry(
+        name="glosten-gaussian",
+        model=gaussian_value,
+        solve=lambda *p: gaussian_value.solve(gaussian_value.Params(*p)),
+        leaves=gaussian_value.Params._fields,
+        example=(100.0, 10.0, 0.3),
+        outside=outside(*GAUSSIAN_DOMAIN),
+        fields=gaussian_value.Solution._fields[:-1],
+        solve_static=lambda **static: gaussian_value.solve(gaussian_value.Params()),
+    ),
+    Entry(
+        name="glosten-monopoly",
+        first_order=ROOT,
+        model=dealers,
+        solve=lambda *p: dealers.solve(dealers.Params(*p), num_dealers=1),
+        leaves=dealers.Params._fields,
+        example=(100.0, 10.0, 0.3, 12.0),
+        outside=outside(*GAUSSIAN_DOMAIN, POSITIVE),
+        fields=dealers.Solution._fields[:5],
+        static={"num_dealers": COUNTS, "noise": NO_LAW},
+        solve_static=lambda **static: dealers.solve(
+            dealers.Params(), **{"num_dealers": 1, **static}
+        ),
+    ),
+    Entry(
+        name="glosten-binary-monopoly",
+        first_order=ROOT,
+        model=binary_dealers,
+        solve=lambda *p: binary_dealers.solve(binary_dealers.Params(*p), num_dealers=1),
+        leaves=binary_dealers.Params._fields,
+        example=(90.0, 110.0, 0.4, 0.02, 3.0),  # both quotes interior
+        outside=outside(*GLOSTEN_DOMAIN, POSITIVE),
+        fields=binary_dealers.Solution._fields[:3],
+        static={"num_dealers": COUNTS, "noise": NO_LAW},
+        solve_static=lambda **static: binary_dealers.solve(
+            binary_dealers.Params(), **{"num_dealers": 1, **static}
+        ),
+    ),
+    Entry(
+        name="glosten-sizes",
+        model=trade_size,
+        solve=lambda *p: trade_size.solve(trade_size.Params(*p)),
+        leaves=trade_size.Params._fields,
+        example=(80.0, 120.0, 0.4, 0.3, 0.2, 1.0, 2.0, 0.7),
+        outside=outside(
+            *GLOSTEN_DOMAIN, NO_PROBABILITY, (*POSITIVE, 3.0), (*POSITIVE, 0.5), NO_PROBABILITY
+        ),
+        fields=trade_size.Solution._fields[:6],
+        solve_static=lambda **static: trade_size.solve(trade_size.Params()),
+    ),
+    Entry(
+        name="glosten-atoms",
+        model=continuous_value,
+        solve=lambda *p: continuous_value.solve(
+            continuous_value.Params(_stacked(p[:3]), _stacked(p[3:6]), p[6])
+        ),
+        leaves=(*3 * ("values",), *3 * ("probabilities",), "alpha"),
+        example=(50.0, 100.0, 180.0, 0.25, 0.5, 0.25, 0.3),
+        outside=outside(
+            (*NUMBERS, 120.0),
+            (*NUMBERS, 20.0, 300.0),
+            (*NUMBERS, 80.0),
+            *3 * ((-0.1, 0.9, *NUMBERS),),
+            NO_PROBABILITY,
+        ),
+        fields=continuous_value.Solution._fields[:7],
+        arrays=("values", "probabilities"),
+        shares=(3, 4, 5),
+        solve_static=lambda **static: continuous_value.solve(continuous_value.Params()),
+    ),
 )
 
 
-def _stacked(lengths: tuple[Any, ...]) -> Any:
+def _stacked(leaves: tuple[Any, ...]) -> Any:
     """As an array where they are arrays of one shape, else as the list a user would write."""
-    if all(isinstance(x, jax.Array) for x in lengths):
-        return jnp.stack(lengths)
-    return list(lengths)
+    if all(isinstance(x, jax.Array) for x in leaves):
+        return jnp.stack(leaves)
+    return list(leaves)

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 X64 = os.environ.get("DIFFEQ_TEST_X64", "1") != "0"
 
@@ -18,19 +20,49 @@ if cache := os.environ.get("DIFFEQ_TEST_CACHE"):
 settings.register_profile("diffeq", deadline=None, max_examples=20)
 settings.load_profile("diffeq")
 
+SLOW = ("test_contract", "test_examples", "test_gm_", "test_canonical", "test_calibrate", "figures")
+"""Parts of the names of files that take long: first, so that no worker is left alone with one."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "every_order: of the contract; not for entries that give a reason (first_order)"
+    )
     config.addinivalue_line(
         "markers", "float64: needs double precision; left out of the float32 job"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if X64:
-        return
-    deselected = [item for item in items if item.get_closest_marker("float64")]
-    config.hook.pytest_deselected(items=deselected)
-    items[:] = [item for item in items if not item.get_closest_marker("float64")]
+    items.sort(
+        key=lambda item: next((i for i, p in enumerate(SLOW) if p in item.nodeid), len(SLOW))
+    )
+    kept = [item for item in items if not _left_out(item)]
+    config.hook.pytest_deselected(items=[item for item in items if _left_out(item)])
+    items[:] = kept
+
+
+def _left_out(item: pytest.Item) -> bool:
+    if item.get_closest_marker("every_order"):
+        if item.callspec.params["entry"].first_order:  # type: ignore[attr-defined]
+            return True
+    return not X64 and item.get_closest_marker("float64") is not None
+
+
+class ByFile(LoadScopeScheduling):
+    """A file's tests share compiled programs, so they go to one worker; the contract's by model."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        entry = test.partition("[")[2].rstrip("]") if "test_contract" in path else ""
+        entry = entry.removesuffix("-float32").removesuffix("-float64")
+        return path if "." in entry else f"{path}::{entry}"  # a dot: a module's or a file's name
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False  # as collected: SLOW first
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -36,11 +36,11 @@ class Compiled:
             return entry.solve(*theta), entry.outputs(theta), jax.jacrev(entry.outputs)(theta)
 
         self.lanes = jax.jit(jax.vmap(lane))
+        self.second = not entry.first_order
         self.curvature = jax.jit(jax.vmap(jax.jacfwd(jax.jacrev(entry.outputs))))
         example = np.asarray(entry.example)
         steps = np.random.default_rng(0).uniform(0.9, 1.1, (LANES, example.size))
-        if "spacing" in entry.leaves:  # the sum stays one
-            steps[:, 4:] = 1
+        steps[:, entry.shares] = 1  # the sum stays one
         self.good = jnp.asarray(example * steps, float)
 
     def solve(self, theta: jax.Array) -> Any:
@@ -48,6 +48,10 @@ class Compiled:
 
     def value_and_slopes(self, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
         return self.lanes(theta)[1:]
+
+    def every_order(self, theta: jax.Array) -> tuple[jax.Array, ...]:
+        """Values, slopes, and curvature where the entry asks for it."""
+        return (*self.value_and_slopes(theta), *([self.curvature(theta)] if self.second else []))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,7 @@ def test_value_is_the_same_in_every_mode(entry: Entry, compiled: Compiled) -> No
 
 
 @pytest.mark.float64
+@pytest.mark.every_order
 def test_derivatives_are_the_same_in_every_mode(entry: Entry, compiled: Compiled) -> None:
     """{eager, jit, vmap} × {jvp, vjp} are one derivative, and forward is reverse."""
 
@@ -106,9 +111,11 @@ def test_slopes_and_curvature_are_those_of_the_values(entry: Entry, compiled: Co
     theta = np.asarray(compiled.good)
     directions = np.eye(theta.shape[1])
     unit = np.abs(theta).min(axis=1, keepdims=True)  # a step in any leaf stays in its domain
-    if "spacing" in entry.leaves:  # only moves that keep the sum stay in the domain
-        unit = np.abs(theta[:, :1])
-        directions = np.delete(directions, 6, axis=0) - directions[6] * (np.arange(6) > 3)[:, None]
+    if entry.shares:  # only moves that keep the sum stay in the domain
+        unit = np.abs(np.delete(theta, entry.shares, axis=1)).min(axis=1, keepdims=True)
+        *rest, last = entry.shares
+        directions[rest] -= directions[last]
+        directions = np.delete(directions, last, axis=0)
 
     def along(fn: Any, direction: np.ndarray) -> np.ndarray:
         step = 2e-3 * direction * unit
@@ -120,7 +127,6 @@ def test_slopes_and_curvature_are_those_of_the_values(entry: Entry, compiled: Co
         return np.nan_to_num(total) / per_lane
 
     values, slopes = compiled.value_and_slopes(theta)
-    curvature = np.asarray(compiled.curvature(theta))
     assert np.isfinite(values).mean() > 0.8
     for direction in directions:
         helpers.assert_close_by_norm(
@@ -129,15 +135,18 @@ def test_slopes_and_curvature_are_those_of_the_values(entry: Entry, compiled: Co
             1e-8,
             f"slope along {direction}",
         )
+        if not compiled.second:
+            continue
         helpers.assert_close_by_norm(
             along(lambda x: compiled.value_and_slopes(x)[1], direction),
-            curvature @ direction,
+            np.asarray(compiled.curvature(theta)) @ direction,
             1e-8,
             f"curvature along {direction}",
         )
 
 
 @pytest.mark.float64
+@pytest.mark.every_order
 def test_curvature_is_symmetric(entry: Entry, compiled: Compiled) -> None:
     """Mixed second derivatives agree: what a stopped denominator in a Newton step gets wrong."""
     curvature = compiled.curvature(compiled.good)
@@ -161,9 +170,8 @@ def test_dtype_follows_the_parameters(entry: Entry, dtype: type) -> None:
 
 def test_python_numbers_are_the_default_float(entry: Entry) -> None:
     """Plain numbers, ints among them, solve as JAX's default float does."""
-    leaves = entry.example if "spacing" in entry.leaves else map(round, entry.example)
+    leaves = entry.example if entry.arrays else tuple(map(round, entry.example))
     plain = entry.solve(*leaves)
-    leaves = entry.example if "spacing" in entry.leaves else map(round, entry.example)
     arrays = entry.solve(*(jnp.asarray(x, float) for x in leaves))
     helpers.assert_same_bits(plain, arrays)
 
@@ -309,8 +317,7 @@ def test_the_package_exports_models_and_check_only() -> None:
 def test_bad_lanes_are_flagged_and_poisoned_alone(entry: Entry, compiled: Compiled) -> None:
     """A bad lane is NaN in value, slope and curvature in every parameter; no other lane changes."""
     good = compiled.good
-    values, slopes = compiled.value_and_slopes(good)
-    curvature = compiled.curvature(good)
+    arrays = compiled.every_order(good)
     infos = compiled.solve(good).info
     lanes = np.array([1, 3])
     spared = np.array([0, 2])
@@ -319,14 +326,11 @@ def test_bad_lanes_are_flagged_and_poisoned_alone(entry: Entry, compiled: Compil
         bad = good.at[lanes, leaf].set(value)
         solution = compiled.solve(bad)
         assert not np.asarray(solution.info.converged)[lanes].any(), what
-        bad_values, bad_slopes = compiled.value_and_slopes(bad)
-        bad_curvature = compiled.curvature(bad)
-        for array in (bad_values, bad_slopes, bad_curvature):
+        bad_arrays = compiled.every_order(bad)
+        for array in bad_arrays:
             assert np.isnan(np.asarray(array)[lanes]).all(), what
         for array, alone in (
-            (bad_values, values),
-            (bad_slopes, slopes),
-            (bad_curvature, curvature),
+            *zip(bad_arrays, arrays, strict=True),
             (solution.info.converged, infos.converged),
             (solution.info.residual, infos.residual),
         ):
@@ -335,8 +339,8 @@ def test_bad_lanes_are_flagged_and_poisoned_alone(entry: Entry, compiled: Compil
 
 def test_good_lanes_are_finite_in_every_derivative(entry: Entry, compiled: Compiled) -> None:
     """The poison leaves nothing on a good lane: finite slopes and curvature."""
-    assert np.isfinite(compiled.value_and_slopes(compiled.good)[1]).all()
-    assert np.isfinite(compiled.curvature(compiled.good)).all()
+    for derivative in compiled.every_order(compiled.good)[1:]:
+        assert np.isfinite(derivative).all()
 
 
 def test_check_raises_with_lane_and_values(entry: Entry, compiled: Compiled) -> None:
@@ -349,7 +353,7 @@ def test_check_raises_with_lane_and_values(entry: Entry, compiled: Compiled) -> 
     model = entry.model.__name__.removeprefix("diffeq.")
     with pytest.raises(ConvergenceError, match=rf"^{model}: 1 of {LANES} lanes .*\(2,\)"):
         check(solution)
-    if "spacing" not in entry.leaves and hasattr(entry.model, "Params"):
+    if not entry.arrays and hasattr(entry.model, "Params"):
         params = entry.model.Params(*bad.T)
         with pytest.raises(ConvergenceError, match=rf"{entry.leaves[leaf]}={value}"):
             check(solution, params)
@@ -381,7 +385,7 @@ def test_values_outside_the_domain_raise_by_name(entry: Entry) -> None:
     rest = list(entry.example)
     rest[leaf] = value
     other = (leaf + 1) % len(rest)
-    if "spacing" not in entry.leaves and len(rest) > 1:
+    if not entry.arrays and len(rest) > 1:
         with pytest.raises(ValueError, match=entry.leaves[leaf]):  # closed over, so concrete
             jax.jit(lambda x: entry.solve(*rest[:other], x, *rest[other + 1 :]))(rest[other])
 
@@ -393,7 +397,7 @@ def test_what_is_no_number_raises_by_name(entry: Entry) -> None:
     """Strings, None, bool, complex and what not are refused by name."""
     for leaf, name in enumerate(entry.leaves):
         for value in NO_NUMBERS:
-            if name == "spacing" and (value is True or isinstance(value, int)):
+            if name in entry.arrays and (value is True or isinstance(value, int)):
                 continue  # a list of numbers and True is a list of numbers
             assert name in refused(entry, leaf, value), (name, value)
 
@@ -403,14 +407,14 @@ def test_batched_leaves_point_to_vmap(entry: Entry) -> None:
     for leaf, name in enumerate(entry.leaves):
         message = refused(entry, leaf, np.full(3, entry.example[leaf]))
         assert name in message
-        assert name == "spacing" or "vmap" in message
+        assert name in entry.arrays or "vmap" in message
 
 
 def test_traced_leaves_of_the_wrong_type_raise_at_trace_time(entry: Entry) -> None:
     """Complex, boolean and batched tracers are static misuse: an error by name, not a NaN."""
     for value in (1.0 + 0j, True, np.ones(2)):
         for leaf in (0, len(entry.leaves) - 1):
-            if value is True and entry.leaves[leaf] == "spacing":
+            if value is True and entry.leaves[leaf] in entry.arrays:
                 continue  # one boolean among numbers makes an array of numbers
             leaves = list(map(float, entry.example))
 
@@ -441,8 +445,8 @@ def test_params_of_another_class_are_refused() -> None:
     """Kyle's parameters are not Holden's: positions differ, so a mix-up must not pass."""
     models = [model for model in MODELS if hasattr(model, "Params")]
     for model, other in zip(models, (*models[1:], models[0]), strict=True):
-        count = "num_auctions" in inspect.signature(model.solve).parameters
-        static = {"num_auctions": 2} if count else {}
+        counts = {"num_auctions", "num_dealers"} & set(inspect.signature(model.solve).parameters)
+        static = dict.fromkeys(counts, 2)
         with pytest.raises(TypeError, match="Params"):
             model.solve(other.Params(), **static)
         with pytest.raises(TypeError, match="Params"):

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from diffeq.glosten_milgrom import odds
+
 BUY, NONE, SELL = 1, 0, -1
 """Order codes."""
 
@@ -90,7 +92,7 @@ def _indices(v: jax.Array, log_p: jax.Array, alpha: jax.Array) -> tuple[jax.Arra
     above = lax.cumlogsumexp(log_gaps + lax.cumlogsumexp(log_p, reverse=True)[1:], reverse=True)
     none = jnp.full_like(log_p[:1], -jnp.inf)
     log_D, log_U = jnp.concatenate([none, below]), jnp.concatenate([above, none])
-    step = jnp.log1p(alpha) - jnp.log1p(-alpha)
+    step = odds.step_of(alpha)
     return jnp.sum(~(log_U + step < log_D)) - 1, jnp.sum(log_D + step < log_U)
 
 
@@ -121,7 +123,8 @@ def after(
     i = jnp.arange(log_probabilities.shape[0])
     informed = jnp.where(order == BUY, i > at.ask_index, i < at.bid_index)
     silent = (i >= at.bid_index) & (i <= at.ask_index)
-    on_trade = jnp.where(informed, jnp.log1p(alpha), jnp.log1p(-alpha))  # of twice the likelihood
+    # of twice the likelihood
+    on_trade = jnp.where(informed, jnp.log1p(alpha), odds.log_rest(alpha))
     on_silence = jnp.where(silent, 0, -jnp.inf)
     moved = log_probabilities + jnp.where(order == NONE, on_silence, on_trade)
     moved = jnp.where(jnp.any(moved > -jnp.inf), moved, log_probabilities)

@@ -233,11 +233,7 @@ def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
     """
     params = validated(params)
     at = state(log_odds, params)
-    for name in ("bid", "ask"):
-        if np.shape(getattr(quotes, name)) != at.shape:
-            got = np.shape(getattr(quotes, name))
-            raise ValueError(f"quotes.{name}: expected the log-odds' shape {at.shape}, got {got}")
-    return _checked_residual(Quotes(quotes.bid, quotes.ask), at, params)
+    return _checked_residual(judged(quotes, at), at, params)
 
 
 # The same on arrays of one dtype, for the other modules of the family
@@ -270,7 +266,7 @@ def spread_of(e: jax.Array, params: Params) -> jax.Array:
     alpha = params.alpha
     D = ((1 + alpha) + (1 - alpha) * e) * ((1 - alpha) + (1 + alpha) * e)
     none = D == 0  # alpha = 1 and certainty
-    share = jnp.where(none, 0, 4 * alpha * e / jnp.where(none, 1, D))
+    share = jnp.where(none, 0, odds.over(4 * alpha * e, jnp.where(none, 1, D)))
     return (params.V_H - params.V_L) * share
 
 
@@ -290,10 +286,26 @@ def validated(params: Params) -> Params:
 
 def state(log_odds: Any, params: Any = ()) -> jax.Array:
     """The log-odds as an array of the parameters' dtype."""
+    if log_odds is None:
+        raise TypeError("log_odds: expected numbers, got None")
     log_odds = validate.array("log_odds", log_odds)
     leaves = jax.tree.leaves(params)
     dtype = leaves[0].dtype if leaves else jnp.result_type(float, log_odds)
     return jnp.asarray(log_odds, dtype)
+
+
+def judged(quotes: Any, log_odds: jax.Array) -> Quotes:
+    """Bid and ask that a caller wants judged, as arrays of the log-odds' dtype and shape."""
+    prices = []
+    for name in Quotes._fields:
+        price = validate.array(f"quotes.{name}", getattr(quotes, name))
+        if np.shape(price) != log_odds.shape:
+            raise ValueError(
+                f"quotes.{name}: expected the log-odds' shape {log_odds.shape}, "
+                f"got {np.shape(price)}"
+            )
+        prices.append(jnp.asarray(price, log_odds.dtype))
+    return Quotes(*prices)
 
 
 def residual_at(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual:

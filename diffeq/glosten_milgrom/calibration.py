@@ -66,7 +66,11 @@ def calibrate(
             "mu_0: expected a probability, got None: one order sequence is one draw of V and does "
             "not identify mu_0; give it, or several days"
         )
-    validate.unit_interval("mu_0", np.asarray(0.5 if mu_0 is None else mu_0))
+    validate.unit_interval("mu_0", validate.array("mu_0", 0.5 if mu_0 is None else mu_0))
+    if np.asarray(mu_0).shape != ():
+        raise ValueError(
+            f"mu_0: expected one probability for all days, got shape {np.asarray(mu_0).shape}"
+        )
     leaning = (buys > sells).sum() + (sells == buys).sum() / 2
     imbalance = np.abs(buys - sells).sum() / (buys + sells).sum()
     start = Params(

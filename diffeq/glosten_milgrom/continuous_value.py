@@ -36,6 +36,22 @@ from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import atoms
 from diffeq.glosten_milgrom.atoms import BUY, NONE, SELL, Quotes, Residual
 
+__all__ = [
+    "BUY",
+    "NONE",
+    "SELL",
+    "Params",
+    "Paths",
+    "Quotes",
+    "Residual",
+    "Solution",
+    "quotes",
+    "residual",
+    "simulate",
+    "solve",
+    "update",
+]
+
 
 class Params(NamedTuple):
     """Parameters; n ≥ 2 atoms."""
@@ -220,7 +236,7 @@ def _residual(at: Quotes, log_probabilities: jax.Array, params: Params) -> Resid
     return poison(found, in_domain(params), params)
 
 
-def simulate(key: jax.Array, params: Params, *, num_trades: int, num_paths: int) -> Paths:
+def simulate(key: jax.Array, params: Params, *, num_trades: int, num_paths: int = 1) -> Paths:
     """Markets in which V is drawn from the prior and traders arrive one by one.
 
     Args:
@@ -287,6 +303,9 @@ def validated(params: Any) -> Params:
     if not isinstance(params, Params):
         got = type(params).__name__
         raise TypeError(f"params: expected continuous_value.Params, got {got}")
+    for name, x in zip(Params._fields, params, strict=True):
+        if x is None:
+            raise TypeError(f"{name}: expected numbers, got None")
     values, p, alpha = (validate.array(f, x) for f, x in zip(Params._fields, params, strict=True))
     n = np.shape(values)
     if len(n) != 1 or n[0] < 2 or np.shape(p) != n or np.shape(alpha) != ():

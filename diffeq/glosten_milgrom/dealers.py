@@ -86,6 +86,15 @@ def residual(ask: Any, params: Params, *, num_dealers: int, noise: str = "normal
     """|lhs − rhs| over the largest term of the condition on the ask; scalar.
 
     Zero profit for ``num_dealers`` ≥ 2, equation 1 for one.
+
+    Args:
+      ask: the price to judge, scalar, in price units.
+      params, num_dealers, noise: as for :func:`solve`.
+
+    Raises:
+      ValueError, TypeError: as :func:`solve`, or an ask that is no scalar.
+
+    Reference: equation 1 above; Glosten (1989).
     """
     params = gaussian_elastic.validated(params)
     private_values.law(noise)

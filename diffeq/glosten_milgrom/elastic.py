@@ -13,7 +13,7 @@ who does not trade is uninformed: the belief stays.
 
 The larger s, the less he minds: s → ∞ is the base model, and quotes differ from it by O(1/s). With
 small s the quote keeps off so many of them that it nears V_H: where it is V_H to a rounding, that
-side of the market is closed. The low ask can vanish in a fold (:mod:`fold`): quotes then jump.
+side of the market is closed. The low ask can vanish in a fold (:mod:`folds`): quotes then jump.
 
 Reference: Glosten & Milgrom (1985), Journal of Financial Economics 14, 71–100, sections 2 and 3.
 """
@@ -30,6 +30,19 @@ from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import odds, private_values
 from diffeq.glosten_milgrom.lowest_quote import Quote, Side, lowest_quote
+
+__all__ = [
+    "BUY",
+    "NO_TRADE",
+    "SELL",
+    "Params",
+    "Residual",
+    "Solution",
+    "quotes",
+    "residual",
+    "solve",
+    "update",
+]
 
 Distances = tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """For each side the chance of the value it loses to, and that value's distance from the mean."""
@@ -180,12 +193,8 @@ def residual(quotes: Any, log_odds: Any, params: Params, *, noise: str = "normal
     """
     params = validated(params)
     private_values.law(noise)
-    prices = [validate.array(f"quotes.{name}", getattr(quotes, name)) for name in ("bid", "ask")]
-    for name, price in zip(("bid", "ask"), prices, strict=True):
-        if np.shape(price) != ():
-            raise ValueError(f"quotes.{name}: expected a scalar, got {np.shape(price)}")
-    bid, ask = (jnp.asarray(price, params.s.dtype) for price in prices)
-    return _residual(base.Quotes(bid, ask), _state(log_odds, params), params, noise)
+    at = _state(log_odds, params)
+    return _residual(base.judged(quotes, at), at, params, noise)
 
 
 # The cores

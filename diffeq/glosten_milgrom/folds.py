@@ -52,13 +52,15 @@ def fold(params: Params, *, side: str = "ask", noise: str = "normal") -> Fold:
     Args:
       params: scalars; alpha does not enter. Differentiable in every other leaf.
       side: "ask" or "bid".
-      noise: as in :func:`solve`.
+      noise: law of the private values, "normal" or "logistic", both of scale s.
 
     Returns:
       :class:`Fold`; NaN in value and derivative, ``info.converged`` False, where there is none.
 
     Raises:
-      ValueError, TypeError: as :func:`solve`, or another side.
+      ValueError, TypeError: a concrete parameter is out of domain or batched; another side.
+
+    Reference: Glosten & Milgrom (1985), section 2.
 
     >>> round(float(fold(Params(s=2.0)).alpha), 10)
     0.0749071365

@@ -30,8 +30,11 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import private_values
+from diffeq.glosten_milgrom.odds import log_rest
 from diffeq.glosten_milgrom.private_values import LAWS, mean_excess
 from solvers import root
+
+__all__ = ["Breakdown", "Params", "Solution", "breakdown", "solve"]
 
 
 class Params(NamedTuple):
@@ -114,6 +117,11 @@ def breakdown(params: Params, *, noise: str = "normal") -> Breakdown:
       :class:`Breakdown`; NaN in value and derivative, ``info.converged`` False, where the low ask
       never vanishes: normal eps with s ≥ sd, logistic with s > .338 sd.
 
+    Raises:
+      ValueError, TypeError: as :func:`solve`.
+
+    Reference: Glosten (1989), Journal of Business 62, on breakdown.
+
     >>> found = breakdown(Params(m=0.0, sd=1.0, s=0.5))
     >>> round(float(found.alpha), 10), round(float(found.ask), 10)
     (0.2905687585, 0.5849121741)
@@ -169,7 +177,7 @@ def lowest_ask(alpha: jax.Array, kappa: jax.Array, noise: str) -> LowestAsk:
     def excess(w: jax.Array, p: tuple[jax.Array, jax.Array]) -> jax.Array:
         alpha, kappa = p
         a = alpha * jnp.exp(w)
-        return jnp.log1p(-alpha) + log_S(kappa * a) + w - log_J(a)
+        return log_rest(alpha) + log_S(kappa * a) + w - log_J(a)
 
     at, k = lax.stop_gradient((jnp.where(alpha < 1, alpha, 0.5), kappa))
     log_alpha = jnp.log(jnp.maximum(at, jnp.finfo(at.dtype).tiny))
@@ -178,10 +186,10 @@ def lowest_ask(alpha: jax.Array, kappa: jax.Array, noise: str) -> LowestAsk:
     first = folds & (excess(w_turn, (at, k)) >= 0)
     # J(.9) > .1, S ≤ 1/2: loss at a ≤ .9 with (1−alpha) a ≤ .15 alpha
     low = jnp.log(jnp.minimum(0.15 / (1 - at), 0.9 / jnp.maximum(at, 0.1)))
-    before = jnp.minimum(w_turn, jnp.log(0.4) - jnp.log1p(-at) - log_S(k * turn))  # J < .4
+    before = jnp.minimum(w_turn, jnp.log(0.4) - log_rest(at) - log_S(k * turn))  # J < .4
     if noise == "normal":
         closed = (alpha >= 1) | (folds & ~first)
-        beyond = jnp.log(0.85) - jnp.log1p(-at)  # s ≥ sd: S a/J ≥ a/mean excess ≥ a/.8
+        beyond = jnp.log(0.85) - log_rest(at)  # s ≥ sd: S a/J ≥ a/mean excess ≥ a/.8
     else:
         closed = alpha >= 1
         beyond = jnp.log(highest_ask(at, k)) - log_alpha
@@ -198,7 +206,7 @@ def lowest_ask(alpha: jax.Array, kappa: jax.Array, noise: str) -> LowestAsk:
 
 def highest_ask(alpha: jax.Array, kappa: jax.Array) -> jax.Array:
     """A bound on a for logistic eps: there R ≥ exp(a²/2 − kappa a) ≥ alpha/(1−alpha)."""
-    log_odds = jnp.maximum(jnp.log(alpha) - jnp.log1p(-alpha), 0)
+    log_odds = jnp.maximum(jnp.log(alpha) - log_rest(alpha), 0)
     return 1 + kappa + jnp.sqrt(kappa**2 + 2 * log_odds)
 
 

@@ -31,8 +31,10 @@ from jax.scipy.stats import norm
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.glosten_milgrom import continuous_value
+from diffeq.glosten_milgrom import continuous_value, odds
 from solvers import root
+
+__all__ = ["Params", "Residual", "Solution", "on_grid", "residual", "solve"]
 
 _HIGH = 9.0  # a is below 7.7 at the last alpha before 1 of float64, and L(9) still a normal float32
 
@@ -81,7 +83,7 @@ class Residual(NamedTuple):
 
 
 def solve(params: Params) -> Solution:
-    """The opening quotes.
+    """The opening quotes, by the root of the zero-profit condition.
 
     Args:
       params: scalars; batch with ``jax.vmap``. Every leaf is differentiable, to every order.
@@ -108,7 +110,7 @@ def _solve(params: Params) -> Solution:
     ok = in_domain(params)
     a, found = half_spread(jnp.where(ok, alpha, 0))
     buy, mean, variance = after_buy(a, alpha)
-    silent = alpha * erf(a / np.sqrt(2))
+    silent = alpha * erf(a / float(np.sqrt(2)))
     fields = m - sd * a, m + sd * a, a, buy, silent, m + sd * mean, sd * sd * variance
     residual = jnp.maximum(*_residual(*fields[:3], params)[:2])
     ok &= found.converged
@@ -119,10 +121,10 @@ def half_spread(alpha: jax.Array) -> tuple[jax.Array, root.RootInfo]:
     """a = alpha x, where 2 phi(0) ≤ x ≤ 2 phi(0)/(1−alpha), as phi(0) − a/2 ≤ L(a) ≤ phi(0)."""
 
     def excess(x: jax.Array, alpha: jax.Array) -> jax.Array:
-        return jnp.log(x) - jnp.log(2 * call(alpha * x)) + jnp.log1p(-alpha)
+        return jnp.log(x) - jnp.log(2 * call(alpha * x)) + odds.log_rest(alpha)
 
     slack = 1 + 32 * float(jnp.finfo(alpha.dtype).eps)
-    low = np.sqrt(2 / np.pi)
+    low = float(np.sqrt(2 / np.pi))
     high = low / (1 - alpha) * slack
     high = jnp.where(alpha > 0.5, jnp.minimum(high, _HIGH / jnp.maximum(alpha, 0.5)), high)
     x, found = root.bracketed(excess, low / slack, high, alpha)
@@ -210,7 +212,7 @@ def _call_jvp(primals: Any, tangents: Any) -> Any:
 
 def upper_tail(a: jax.Array) -> jax.Array:
     """Q(a) = P(Z > a)."""
-    return erfc(a / np.sqrt(2)) / 2
+    return erfc(a / float(np.sqrt(2))) / 2
 
 
 def after_buy(a: jax.Array, alpha: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from diffeq.check import poison
+from diffeq.glosten_milgrom.odds import over
 
 BUY_LARGE, BUY_SMALL, SELL_SMALL, SELL_LARGE = 2, 1, -1, -2
 """Order codes; the sign is the side, 2 is size S_2."""
@@ -136,19 +137,6 @@ def _side(theta: jax.Array, u: jax.Array, params: Any) -> Side:
     tilt_2 = 2 * jnp.where(pooling, (alpha + over(u * (1 - b) * apart, theta_)) / K, alone)
     tilt_1 = 2 * jnp.where(pooling, alpha * (s - push) / K, 0)
     return Side(jnp.minimum(psi, 1), ~pooling, (r_1, r_2), (gain_1, gain_2), (tilt_1, tilt_2))
-
-
-@jax.custom_jvp
-def over(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x/y, its derivative without 1/y², which overflows for beliefs near certainty."""
-    return x / y
-
-
-@over.defjvp
-def _over_jvp(primals: Any, tangents: Any) -> Any:
-    (x, y), (move_x, move_y) = primals, tangents
-    ratio = over(x, y)
-    return ratio, over(move_x - ratio * move_y, y)
 
 
 def _prices(at: Belief, sell: Side, buy: Side, params: Any) -> Four:

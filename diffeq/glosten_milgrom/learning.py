@@ -77,6 +77,8 @@ def log_odds_path(orders: Any, params: Params) -> jax.Array:
 
     Raises:
       ValueError: an order that is neither +1 nor −1, or not of one dimension.
+
+    Reference: Glosten & Milgrom (1985).
     """
     params, orders = validated(params), validate.codes("orders", orders, (SELL, BUY))
     if orders is None or np.ndim(orders) != 1:
@@ -90,7 +92,7 @@ def _log_odds_path(orders: jax.Array, params: Params) -> jax.Array:
     net_buys = jnp.cumsum(orders, dtype=np.int32)
     path = odds.after(
         odds.log_odds_of(params.mu_0),
-        jnp.concatenate([jnp.zeros_like(net_buys[:1]), net_buys]),
+        jnp.pad(net_buys, (1, 0)),
         step_of(params.alpha),
     )
     return poison(path, in_domain(params) & known, params)
@@ -126,6 +128,8 @@ def first_passage(
     num_trades = validate.count("num_trades", num_trades, minimum=0)
     sign = 1 if validate.option("truth", truth, TRUTHS) == "V_H" else -1
     validate.unit_interval("threshold", validate.array("threshold", threshold))
+    if np.shape(threshold) != ():
+        raise ValueError(f"threshold: expected a scalar, got {np.shape(threshold)}; use jax.vmap")
     if not isinstance(threshold, jax.core.Tracer) and not threshold > 0:
         raise ValueError(f"threshold: expected a belief in (0, 1], got {threshold}")
     threshold = jnp.asarray(threshold, params.alpha.dtype)
@@ -169,8 +173,9 @@ def net_orders_to(threshold: jax.Array, sign: int, params: Params) -> jax.Array:
     alpha, prior, step, threshold = map(lax.stop_gradient, (alpha, prior, step, threshold))
     distance = odds.log_odds_of(threshold) - prior
     orders = jnp.where((step > 0) & jnp.isfinite(step), distance / step, jnp.inf)
-    per_order = 1 / ((1 - alpha) * jnp.where(step > 0, step, 1))
-    rounding = 8 * eps * (1 / (1 - threshold) + jnp.abs(prior) + orders * per_order)
+    # d log-odds = d mu/(mu(1−mu)) and, an order's, 2 d alpha/(1−alpha²): numbers are given rounded
+    of_beliefs = 1 / (1 - threshold) + 1 / (1 - lax.stop_gradient(params.mu_0)) + jnp.abs(prior)
+    rounding = 8 * eps * (of_beliefs + orders * (step + 2 * alpha / (1 - alpha)))
     slack = jnp.where(jnp.isfinite(rounding), rounding, 0)
     count = jnp.ceil(orders - slack / jnp.where((step > 0) & jnp.isfinite(step), step, 1))
     count = jnp.where(jnp.isinf(step) & jnp.isfinite(prior), 1, jnp.maximum(count, 1))

@@ -23,6 +23,7 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import poison
 from diffeq.glosten_milgrom.binary_value import BUY, SELL, Params, in_domain, validated
+from diffeq.glosten_milgrom.odds import log_rest
 
 
 def log_likelihood(params: Params, buys: Any, sells: Any) -> jax.Array:
@@ -63,27 +64,31 @@ def _log_likelihood(params: Params, buys: jax.Array, sells: jax.Array) -> jax.Ar
     seen = mixed > 0  # else w = 0 and the power is 0 or has underflowed
     underflown = net * (_log_q(alpha, ~seen) - jnp.log1p(alpha))
     log_mixed = jnp.where(seen, jnp.log(jnp.where(seen, mixed, 1)), underflown)
-    log_pairs = pairs * _log_q(alpha, pairs > 0)
-    both = jnp.maximum(buys, sells) * jnp.log1p(alpha) - (buys + sells) * math.log(2)
-    return poison(both + log_pairs + log_mixed, in_domain(params), params)
+    log_p = log_rest((1 - alpha) / 2)
+    log_q = _log_q(alpha, pairs > 0) - math.log(2)
+    majority, minority = jnp.maximum(buys, sells) * log_p, pairs * log_q
+    return poison(majority + minority + log_mixed, in_domain(params), params)
 
 
 def _log_q(alpha: jax.Array, needed: jax.Array) -> jax.Array:
     """log(1 − alpha), and 0 where it is not needed: 0·(−inf) has no place in value or slope."""
-    return jnp.log1p(-jnp.where(needed, alpha, 0.0))
+    return log_rest(jnp.where(needed, alpha, 0.0))
 
 
 def count_orders(orders: Any) -> tuple[jax.Array, jax.Array]:
     """(buys, sells) of order sequences, the last axis being the trades of a day.
 
     Args:
-      orders: +1 for a buy, −1 for a sale, 0 for padding, shape (..., T).
+      orders: +1 for a buy, −1 for a sale, 0 for padding, shape (..., T). A traced order of another
+        code counts as padding.
 
     Returns:
       Two integer arrays of shape (...).
 
     Raises:
-      ValueError: another code.
+      ValueError: another code, or a scalar.
     """
     orders = jnp.asarray(validate.codes("orders", orders, (SELL, 0, BUY)))
+    if orders.ndim == 0:
+        raise ValueError("orders: expected shape (..., T), got a scalar")
     return tuple(jnp.sum(orders == code, axis=-1, dtype=np.int32) for code in (BUY, SELL))  # type: ignore[return-value]

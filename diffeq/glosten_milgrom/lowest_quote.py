@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from diffeq.glosten_milgrom.odds import log_rest
 from diffeq.glosten_milgrom.private_values import Law
 from solvers import implicit, root
 
@@ -117,7 +118,7 @@ def _excess(w: jax.Array, side: Side, law: Law) -> jax.Array:
 
 def logit_curve(z: jax.Array, k: jax.Array, law: Law) -> jax.Array:
     """L of equation 3 at x = z/k."""
-    return law.log_survival(z) + jnp.log(z / k) - jnp.log1p(-z / k)
+    return law.log_survival(z) + jnp.log(z / k) - log_rest(z / k)
 
 
 def _bracket(side: Side, law: Law) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -129,10 +130,10 @@ def _bracket(side: Side, law: Law) -> tuple[jax.Array, jax.Array, jax.Array]:
     k, info = side.k, jnp.finfo(side.k.dtype)
     log_odds = jnp.log(jnp.maximum(side.informed, info.tiny)) - jnp.log(side.uninformed)
     turns = turning_points(k, law)
-    at_turn = jnp.log(turns.z / k) - jnp.log1p(-turns.z / k) - log_odds
+    at_turn = jnp.log(turns.z / k) - log_rest(turns.z / k) - log_odds
     first = turns.exist & (_excess(at_turn, side, law) >= 0)
     rest = jnp.exp(turns.log_rest)
-    valley = law.log_survival(k * (1 - rest)) + jnp.log1p(-rest) - turns.log_rest
+    valley = law.log_survival(k * (1 - rest)) + log_rest(rest) - turns.log_rest
     three = first & (valley < log_odds)
 
     certain = -log_odds - np.log(info.eps).astype(k.dtype)  # 1 − x = eps
@@ -156,7 +157,7 @@ def turning_points(k: jax.Array, law: Law) -> Turns:
         return jnp.log(law.hazard(z)) + jnp.log(z) + log_rest
 
     def first(z: jax.Array, k: jax.Array) -> jax.Array:
-        return height(z, jnp.log1p(-z / k))
+        return height(z, log_rest(z / k))
 
     def from_below(_: int, z: jax.Array) -> jax.Array:
         slope = (1 + law.hazard_elasticity(z)) / z - 1 / (fixed - z)

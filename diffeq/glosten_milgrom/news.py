@@ -26,13 +26,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import binary_value as base
 from diffeq.glosten_milgrom import odds
 from diffeq.glosten_milgrom.binary_value import BUY, SELL, Quotes
+from diffeq.glosten_milgrom.redraw import chance_of, mixed
 
 __all__ = [
     "Params",
@@ -174,11 +174,7 @@ def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
     """
     params = validated(params)
     at = base.state(log_odds, params)
-    for name in ("bid", "ask"):
-        if np.shape(getattr(quotes, name)) != at.shape:
-            got = np.shape(getattr(quotes, name))
-            raise ValueError(f"quotes.{name}: expected the log-odds' shape {at.shape}, got {got}")
-    return _residual(Quotes(quotes.bid, quotes.ask), at, params)
+    return _residual(base.judged(quotes, at), at, params)
 
 
 def solve(params: Params) -> Solution:
@@ -203,62 +199,6 @@ def solve(params: Params) -> Solution:
 # The same on arrays of one dtype
 
 
-@jax.custom_jvp
-def mixed(log_odds: jax.Array, nu: jax.Array, mu_0: jax.Array) -> jax.Array:
-    """Log-odds of (1−nu) mu + nu mu_0, to a rounding however certain mu is; at nu = 0 the same."""
-    e, high_likelier = odds.rarer_odds(log_odds), log_odds >= 0
-    p, q = jnp.where(high_likelier, mu_0, 1 - mu_0), jnp.where(high_likelier, 1 - mu_0, mu_0)
-    # both in units of the likelier value's probability 1/(1+e); in logs, since e may underflow
-    kept, drawn = jnp.log1p(-nu), jnp.log(nu) + jnp.log1p(e)
-    likelier = jnp.logaddexp(kept, drawn + jnp.log(p))
-    rarer = jnp.logaddexp(kept - jnp.abs(log_odds), drawn + jnp.log(q))
-    then = likelier - rarer
-    return jnp.where(high_likelier, then, -then)
-
-
-@mixed.defjvp
-def _mixed_jvp(primals: Any, tangents: Any) -> Any:
-    (at, nu, mu_0), (move, more_news, more_prior) = primals, tangents
-    then = mixed(at, nu, mu_0)
-    # mu_0 − mu, from whichever sides are small
-    gap = jnp.where(at >= 0, odds.probability(-at) - (1 - mu_0), mu_0 - odds.probability(at))
-    by_mu = (1 - nu) * odds.slope_of(at) * move + gap * more_news + nu * more_prior
-    return then, by_mu / odds.slope_of(then)
-
-
-@jax.custom_jvp
-def onwards(
-    before: jax.Array, order: jax.Array, alpha: jax.Array, nu: jax.Array, mu_0: jax.Array
-) -> jax.Array:
-    """Log-odds of the next mu⁻ from those of mu⁻ and an order, ±1.0: Bayes, then a mixture.
-
-    One rule for its slopes: at alpha = 1 they are finite, though those of Bayes alone are not.
-    """
-    return mixed(odds.bayes(before, order, alpha), nu, mu_0)
-
-
-@onwards.defjvp
-def _onwards_jvp(primals: Any, tangents: Any) -> Any:
-    (at, order, alpha, nu, mu_0), (move, _, more, more_news, more_prior) = primals, tangents
-    after, then = odds.bayes(at, order, alpha), onwards(at, order, alpha, nu, mu_0)
-    high, low = 1 + order * alpha, 1 - order * alpha
-    chance = 2 * chance_of(order, at, alpha)
-    # d mu': per log-odds mu'(1−mu'), and 2 order/(high·low) of that per alpha, while this is finite
-    known, slope = jnp.isinf(after), odds.slope_of(at)
-    shrunk = jnp.where(chance > 0, slope / jnp.where(chance > 0, chance, 1) ** 2, slope)
-    own = odds.slope_of(after)
-    by_at = jnp.where(known, jnp.where(chance > 0, shrunk * high * low, slope), own)
-    per_alpha = 2 * order * jnp.where(jnp.isinf(at), 0, shrunk)
-    by_alpha = jnp.where(known, per_alpha, 2 * order * own / jnp.where(known, 1, high * low))
-    gap = jnp.where(
-        after >= 0, odds.probability(-after) - (1 - mu_0), mu_0 - odds.probability(after)
-    )
-    into = odds.slope_of(then)
-    by_alpha = jnp.nan_to_num((1 - nu) * by_alpha / into, nan=jnp.nan)
-    by_mu = (1 - nu) * by_at * move + gap * more_news + nu * more_prior
-    return then, by_mu / into + by_alpha * more
-
-
 def before_at(log_odds: jax.Array, params: Params) -> jax.Array:
     """:func:`before_trade` without validation."""
     return mixed(log_odds, params.nu, params.mu_0)
@@ -280,12 +220,6 @@ def quotes_at(log_odds: jax.Array, params: Params) -> Quotes:
 def spread_at(log_odds: jax.Array, params: Params) -> jax.Array:
     """:func:`spread` without validation."""
     return base.spread_at(before_at(log_odds, params), static(params))
-
-
-def chance_of(order: Any, before: jax.Array, alpha: jax.Array) -> jax.Array:
-    """P(order) at log-odds of mu⁻; the chance of an uninformed trader is one half each way."""
-    mu, rest = odds.probability(before), odds.probability(-before)
-    return (mu * (1 + order * alpha) + rest * (1 - order * alpha)) / 2
 
 
 def limit_of(sign: int, params: Params) -> jax.Array:

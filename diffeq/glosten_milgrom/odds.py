@@ -41,6 +41,8 @@ def belief(log_odds: Any) -> jax.Array:
     Reference: Glosten & Milgrom (1985), Journal of Financial Economics 14.
     """
     at = validate.array("log_odds", log_odds)
+    if at is None:
+        raise TypeError("log_odds: expected numbers, got None")
     result: jax.Array = _belief(jnp.asarray(at, jnp.result_type(float, at)))
     return result
 
@@ -64,8 +66,11 @@ def posterior(
     rarer = e * jnp.where(high_likelier, if_low, if_high)
     total = likelier + rarer
     possible = total != 0  # NaN stays NaN
-    total = jnp.where(possible, total, 1)
-    return jnp.where(possible, likelier / total, 1), jnp.where(possible, rarer / total, 0)
+    # the larger from the smaller, so that its slope does not cancel
+    contrary = rarer > likelier
+    less = over(jnp.where(contrary, likelier, rarer), jnp.where(possible, total, 1))
+    more = 1 - less
+    return jnp.where(contrary, less, more), jnp.where(contrary, more, less)
 
 
 def rarer_odds_given(
@@ -77,7 +82,7 @@ def rarer_odds_given(
     possible = high + low != 0
     high_rarer = jnp.where(possible, high < low, ~high_likelier)
     less, more = jnp.where(high_rarer, high, low), jnp.where(high_rarer, low, high)
-    return jnp.where(possible, less / jnp.where(possible, more, 1), 0), high_rarer
+    return jnp.where(possible, over(less, jnp.where(possible, more, 1)), 0), high_rarer
 
 
 def mean(
@@ -100,7 +105,26 @@ def after(log_odds: jax.Array, net_buys: jax.Array, step: jax.Array) -> jax.Arra
 
 def step_of(alpha: jax.Array) -> jax.Array:
     """log((1+alpha)/(1−alpha)), the log-odds' move per order; +inf at alpha = 1."""
-    return jnp.log1p(alpha) - jnp.log1p(-alpha)
+    return jnp.log1p(alpha) - log_rest(alpha)
+
+
+def log_rest(p: jax.Array) -> jax.Array:
+    """log(1−p) to a rounding or two; XLA's log1p(−p) is a hundred off just below p = sqrt 2 − 1."""
+    small = p < 0.25
+    return jnp.where(small, jnp.log1p(-jnp.where(small, p, 0)), jnp.log(1 - p))
+
+
+@jax.custom_jvp
+def over(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x/y, its derivative without 1/y², which overflows for beliefs near certainty."""
+    return x / y
+
+
+@over.defjvp
+def _over_jvp(primals: Any, tangents: Any) -> Any:
+    (x, y), (move_x, move_y) = primals, tangents
+    ratio = over(x, y)
+    return ratio, over(move_x - ratio * move_y, y)
 
 
 # Derivatives at certainty. d ask/d mu = (d ask/d log-odds)(d log-odds/d mu) is 0·inf there; with
@@ -129,7 +153,9 @@ def _rarer_odds_jvp(primals: Any, tangents: Any) -> Any:
 @jax.custom_jvp
 def log_odds_of(mu: jax.Array) -> jax.Array:
     """:func:`log_odds` without validation; NaN outside [0, 1]."""
-    return jnp.log(mu) - jnp.log1p(-mu)
+    middle = jnp.abs(mu - 0.5) < 0.25
+    x = jnp.where(middle, 2 * mu - 1, 0)  # exact; the two logs would cancel at even odds
+    return jnp.where(middle, jnp.sign(x) * step_of(jnp.abs(x)), jnp.log(mu) - log_rest(mu))
 
 
 @log_odds_of.defjvp
@@ -157,6 +183,12 @@ def slope_of(log_odds: jax.Array) -> jax.Array:
     return jnp.maximum(e / (1 + e) ** 2, _smallest(e.dtype))
 
 
+def slope_over_square(log_odds: jax.Array, chance: jax.Array) -> jax.Array:
+    """:func:`slope_of` over chance², a square that may underflow."""
+    e = jnp.maximum(rarer_odds(log_odds), _smallest(log_odds.dtype))
+    return e / chance * (1 / ((1 + e) ** 2 * chance))
+
+
 @jax.custom_jvp
 def bayes(log_odds: jax.Array, order: jax.Array, alpha: jax.Array) -> jax.Array:
     """Log-odds after one order, +1 or −1 (floats): :func:`after` by one step of alpha.
@@ -175,11 +207,9 @@ def _bayes_jvp(primals: Any, tangents: Any) -> Any:
     # d log-odds' = d log-odds + 2 order/(ab) d alpha; at certainty d mu' over the smallest odds
     certain, possible = jnp.isinf(then), chance > 0
     per_alpha = 2 * order / jnp.where(certain, 1, a * b)
-    squared = jnp.where(possible, chance, 1) ** 2
-    slope, smallest = slope_of(at), _smallest(at.dtype)
-    variance = jnp.where(jnp.isinf(at), 0, slope)  # mu(1−mu) itself
-    by_at = jnp.where(possible, slope / smallest * (a * b / squared), 1)
-    by_alpha = jnp.where(possible, 2 * order * variance / squared / smallest, 0)
+    slope, smallest = slope_over_square(at, jnp.where(possible, chance, 1)), _smallest(at.dtype)
+    by_at = jnp.where(possible, slope * (a * b) / smallest, 1)
+    by_alpha = jnp.where(possible & ~jnp.isinf(at), 2 * order * slope / smallest, 0)
     by_alpha = jnp.nan_to_num(jnp.where(certain, by_alpha, per_alpha), nan=jnp.nan)
     return then, jnp.where(certain, by_at, 1) * move + by_alpha * more
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax.scipy.special import erfc
 
 from diffeq import validate
+from diffeq.glosten_milgrom.odds import log_rest
 from solvers import quadrature
 
 Function = Callable[[jax.Array], jax.Array]
@@ -113,7 +114,7 @@ def _log_survival(z: jax.Array) -> jax.Array:
     """log Phi(−z) by erfc where that is exact, else by the Mills ratio."""
     far = -0.5 * z * z - LOG_SQRT_2PI - jnp.log(_far_hazard(z))
     tail = 0.5 * erfc(jnp.abs(z) * math.sqrt(0.5))  # ndtr would compile erf and erfc each time
-    near = jnp.where(z > 0, jnp.log(tail), jnp.log1p(-tail))
+    near = jnp.where(z > 0, jnp.log(tail), log_rest(tail))
     return jnp.where(z > FAR, far, near)
 
 

@@ -57,12 +57,12 @@ class Paths(NamedTuple):
     @property
     def value(self) -> jax.Array:
         """V, in price units, shape (P,)."""
-        return jnp.where(self.high, self.params.V_H, self.params.V_L)
+        return jnp.where(unbatched(self).high, self.params.V_H, self.params.V_L)
 
     @property
     def net_buys(self) -> jax.Array:
         """int32: buys net of sales before each trade and after the last, shape (P, T + 1)."""
-        total = jnp.cumsum(self.order, axis=1, dtype=np.int32)
+        total = jnp.cumsum(unbatched(self).order, axis=1, dtype=np.int32)
         return jnp.pad(total, ((0, 0), (1, 0)))
 
     @property
@@ -116,10 +116,22 @@ class Paths(NamedTuple):
         return _profit(self)
 
 
+def unbatched(paths: Paths) -> Paths:
+    """The paths; raises unless they are of one market, of shape (P, T)."""
+    if not isinstance(paths, Paths):
+        raise TypeError(f"paths: expected the Paths of simulate(), got {type(paths).__name__}")
+    if paths.order.ndim != 2:
+        raise ValueError(
+            f"paths: expected orders of shape (P, T), got {paths.order.shape}; use jax.vmap for a "
+            "batch of them, as in jax.vmap(lambda paths: paths.ask)(batch)"
+        )
+    return paths
+
+
 @partial(jax.jit, static_argnums=(0, 2))
 def _along(of: Any, paths: Paths, after: bool) -> jax.Array:
     """A function of (log-odds, params) along the paths, by a table over all net buys."""
-    num_trades = paths.order.shape[1]
+    num_trades = unbatched(paths).order.shape[1]
     table = of(log_odds_by_net_buys(num_trades, paths.params), paths.params)
     net_buys = jnp.cumsum(paths.order, axis=1, dtype=np.int32)
     before = net_buys if after else net_buys - paths.order
@@ -128,6 +140,7 @@ def _along(of: Any, paths: Paths, after: bool) -> jax.Array:
 
 @jax.jit
 def _profit(paths: Paths) -> jax.Array:
+    paths = paths._replace(params=centred(paths.params))
     return paths.order * (paths.value[:, None] - paths.price)
 
 
@@ -223,6 +236,12 @@ def drawn(
         return jnp.where(buys, BUY, SELL).astype(np.int8), u < alpha
 
     return high, trade
+
+
+def centred(params: Params) -> Params:
+    """The same market with prices from the middle of V_L and V_H: profits lose no digits to it."""
+    half = (params.V_H - params.V_L) / 2
+    return params._replace(V_L=-half, V_H=half)
 
 
 def log_odds_by_net_buys(num_trades: int, params: Params) -> jax.Array:

@@ -30,8 +30,10 @@ from diffeq.glosten_milgrom.simulation import (
     CHUNK,
     VALUES,
     Paths,
+    centred,
     drawn,
     log_odds_by_net_buys,
+    unbatched,
 )
 
 THRESHOLDS = (0.9, 0.99)
@@ -79,7 +81,9 @@ class Summary(NamedTuple):
     """P."""
 
     def __str__(self) -> str:
-        """A table."""
+        """A table, of one market; of a batch, or while traced, the fields."""
+        if isinstance(self.num_paths, jax.core.Tracer) or np.ndim(self.num_paths):
+            return repr(self)
         rows = [f"{int(self.num_paths):,} paths of {self.spread.mean.shape[0]} trades; per path:"]
         for name in Summary._fields[:8]:
             estimate = getattr(self, name)
@@ -130,6 +134,8 @@ def simulate_summary(
 
     Raises:
       ValueError, TypeError: a concrete argument out of domain.
+
+    Reference: Chan, Golub & LeVeque (1983) for the merging of chunks.
     """
     params, num_trades = validated(params), validate.count("num_trades", num_trades)
     num_paths = validate.count("num_paths", num_paths)
@@ -144,7 +150,7 @@ def summary(paths: Paths, *, thresholds: Any = THRESHOLDS) -> Summary:
 
     Reference: Glosten & Milgrom (1985): Propositions 1, 2 and 4 are what it checks.
     """
-    wanted = _thresholds(thresholds, paths.params)
+    wanted = _thresholds(thresholds, unbatched(paths).params)
     sums = _recorded(paths, wanted)
     return _summary(sums, wanted, paths.params, int(paths.high.shape[0]))
 
@@ -154,6 +160,8 @@ def _thresholds(thresholds: Any, params: Params) -> jax.Array:
     validate.unit_interval("thresholds", thresholds)
     if np.ndim(thresholds) != 1:
         raise ValueError(f"thresholds: expected shape (J,), got {np.shape(thresholds)}")
+    if not isinstance(thresholds, jax.core.Tracer) and not (np.asarray(thresholds) > 0).all():
+        raise ValueError(f"thresholds: expected beliefs in (0, 1], got {thresholds}")
     return jnp.asarray(thresholds, params.alpha.dtype)
 
 
@@ -166,6 +174,7 @@ def _simulated(
     num_paths: int,
     value: str,
 ) -> _Sums:
+    params = centred(params)
     tables = _tables(params, thresholds, num_trades)
 
     def chunk(i: Any, size: int) -> _Sums:
@@ -179,7 +188,7 @@ def _simulated(
 @jax.jit
 def _recorded(paths: Paths, thresholds: jax.Array) -> _Sums:
     order, informed = paths.order.T, paths.informed.T
-    num_trades, params = order.shape[0], paths.params
+    num_trades, params = order.shape[0], centred(paths.params)
     tables = _tables(params, thresholds, num_trades)
     return _played(paths.high, lambda t: (order[t], informed[t]), tables, params, num_trades)
 
@@ -188,7 +197,7 @@ class _Tables(NamedTuple):
     """By net buys −(T+1), …, T+1."""
 
     log_odds: jax.Array
-    value: jax.Array  # E[V]: before an order, and the price of the order that led there
+    value: jax.Array  # E[V] less the middle of V_L and V_H: the price of the order that led there
     spread: jax.Array
     needed: jax.Array  # orders, net, that reach a threshold under V_H and V_L, (2, J)
 

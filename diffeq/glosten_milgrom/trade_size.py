@@ -43,6 +43,18 @@ from diffeq.glosten_milgrom.informed_size import (
     quotes_at,
 )
 
+__all__ = [
+    "ORDERS",
+    "Params",
+    "Quotes",
+    "Residual",
+    "Solution",
+    "quotes",
+    "residual",
+    "solve",
+    "update",
+]
+
 
 class Params(NamedTuple):
     """Parameters."""

@@ -11,10 +11,10 @@ import pytest
 from helpers import (
     assert_close,
     assert_close_by_norm,
+    assert_derivatives,
     assert_mean,
     assert_same_bits,
-    differences,
-    forward_and_reverse,
+    jacobians,
 )
 
 import diffeq
@@ -28,6 +28,18 @@ X64 = EPS < 1e-10
 FLOATS = grid.Solution._fields[:7]
 VALUES, PRIOR = np.array([80.0, 91.0, 97.0, 104.0, 123.0]), np.array([0.15, 0.2, 0.3, 0.2, 0.15])
 _solve_grid = jax.jit(lambda *p: grid.solve(grid.Params(*p)))
+
+
+GRID_LANES = 10_000
+_many_grids = jax.jit(jax.vmap(lambda a: grid.solve(grid.Params(array(VALUES), array(PRIOR), a))))
+"""By alpha, which always has this length: one compilation."""
+
+
+@jax.jit
+@jacobians
+def _grid_slopes(x: jax.Array) -> jax.Array:
+    found = solve_grid(x[:5], x[5:10] / jnp.sum(x[5:10]), x[10])
+    return jnp.stack([getattr(found, name) for name in FLOATS])
 
 
 def array(x: Any) -> jax.Array:
@@ -191,8 +203,9 @@ def test_the_ends_of_alpha() -> None:
     params = grid.Params(array(VALUES), array(PRIOR), array(0.0))
     prior = jnp.log(params.probabilities)
     assert_close(grid.update(prior, 1, params), prior, 8 * EPS)
-    slope = jax.grad(lambda a: solve_grid(array(VALUES), array(PRIOR), a).ask)(array(0.0))
-    assert_close(slope, 2 * float(PRIOR @ np.maximum(VALUES - VALUES @ PRIOR, 0)), 1e3 * EPS)
+    for slopes in _grid_slopes(array([*VALUES, *PRIOR, 0.0]))[1:]:
+        want = 2 * float(PRIOR @ np.maximum(VALUES - VALUES @ PRIOR, 0))
+        assert_close(slopes[FLOATS.index("ask"), 10], want, 1e3 * EPS)
 
     near = solve_grid(VALUES, PRIOR, 1 - EPS)
     assert_close(near.ask, VALUES[-1], 1e3 * EPS)
@@ -205,26 +218,21 @@ def test_the_ends_of_alpha() -> None:
 
 
 def test_more_informed_traders_widen_the_spread() -> None:
-    alphas = array(np.linspace(0, 0.99, 60))
-    found = jax.vmap(lambda a: solve_grid(array(VALUES), array(PRIOR), a))(alphas)
+    alphas = array(np.resize(np.linspace(0, 0.99, 60), GRID_LANES))
+    found = jax.tree.map(lambda x: x[:60], _many_grids(alphas))
     assert (np.diff(found.ask) > 0).all() and (np.diff(found.bid) < 0).all()
     total = found.buy_probability + found.sell_probability + found.no_trade_probability
     assert_close(total, np.ones(60), 8 * EPS)
 
 
 def test_derivatives() -> None:
-    def both(x: jax.Array) -> jax.Array:
-        found = solve_grid(x[:5], x[5:10] / jnp.sum(x[5:10]), x[10])
-        return jnp.stack([getattr(found, name) for name in FLOATS])
-
     x = np.concatenate([VALUES, PRIOR, [0.3]])
-    forward, reverse = forward_and_reverse(both, array(x))
-    assert_close_by_norm(forward, reverse, 1e-12 if X64 else 1e-5)
     if X64:
-        assert_close_by_norm(forward, differences(jax.jit(both), x), 1e-8)
-    found = solve_grid(VALUES, PRIOR, 0.3)
+        assert_derivatives(_grid_slopes, x, modes=1e-12, steps=1e-8)
+    value, forward, reverse = map(np.asarray, _grid_slopes(array(x)))
+    assert_close_by_norm(forward, reverse, 1e-12 if X64 else 1e-5)
     # the index does not move with the values: dA/dv_i = p_i P(buy | v_i)/P(buy)
-    weights = PRIOR * (0.3 * (VALUES > float(found.ask)) + 0.35)
+    weights = PRIOR * (0.3 * (VALUES > value[1]) + 0.35)
     assert_close(forward[1, :5], weights / weights.sum(), 100 * EPS)
 
 
@@ -315,7 +323,7 @@ def test_published_gaussian_numbers() -> None:
 _many = jax.jit(jax.vmap(lambda x: gaussian.solve(gaussian.Params(*x))))
 _slopes = jax.jit(jax.vmap(jax.grad(lambda x: gaussian.solve(gaussian.Params(*x)).half_spread)))
 _curve = jax.grad(jax.grad(lambda a: gaussian.solve(gaussian.Params(0.0, 1.0, a)).ask))
-LANES = 10_000
+LANES = GRID_LANES
 
 
 def padded(rows: Any) -> jax.Array:
@@ -408,10 +416,11 @@ def test_gaussian_derivatives() -> None:
         return jnp.stack([getattr(found, name) for name in names])
 
     x = [100.0, 10.0, 0.3]
-    forward, reverse = forward_and_reverse(of, array(x))
-    assert_close_by_norm(forward, reverse, 1e-12 if X64 else 1e-5)
+    compiled = jax.jit(jacobians(of))
     if X64:
-        assert_close_by_norm(forward, differences(jax.jit(of), x), 1e-9)
+        assert_derivatives(compiled, x, modes=1e-12, steps=1e-9)
+    else:
+        assert_close_by_norm(*compiled(array(x))[1:], 1e-5)
 
 
 def test_gaussian_derivative_in_closed_form() -> None:
@@ -457,8 +466,7 @@ def test_gaussian_out_of_domain() -> None:
 
 def test_ten_thousand_lanes_in_a_moment() -> None:
     at = array(np.linspace(0, 0.99, LANES))
-    on_grid = jax.jit(jax.vmap(lambda a: grid.solve(grid.Params(array(VALUES), array(PRIOR), a))))
-    for solve, lanes in ((on_grid, at), (_many, array(standard(at)))):
+    for solve, lanes in ((_many_grids, at), (_many, array(standard(at)))):
         jax.block_until_ready(solve(lanes))
         start = time.perf_counter()
         found = jax.block_until_ready(solve(lanes))

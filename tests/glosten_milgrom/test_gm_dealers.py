@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from helpers import assert_close, assert_close_by_norm, differences, forward_and_reverse
+from helpers import assert_close, assert_derivatives, jacobians
 from scipy.special import expit
 from scipy.stats import norm
 
@@ -23,24 +23,31 @@ SURVIVAL = {"normal": norm.sf, "logistic": lambda z: expit(-z)}
 N = 64
 
 
-@partial(jax.jit, static_argnames=("num_dealers", "noise"))
 def markets(params, num_dealers, noise):
-    return jax.vmap(lambda p: dealers.solve(p, num_dealers=num_dealers, noise=noise))(params)
+    """Not jitted here: two dealers and five then share the solver's own compiled program."""
+    return jax.vmap(partial(dealers.solve, num_dealers=num_dealers, noise=noise))(params)
 
 
-@partial(jax.jit, static_argnames=("num_dealers", "noise"))
 def binary_markets(params, num_dealers, noise):
     solve = partial(binary_dealers.solve, num_dealers=num_dealers, noise=noise)
     return jax.vmap(solve)(params)
 
 
+def prices(solution):
+    return jnp.stack([solution.bid, solution.ask, solution.profit])
+
+
+def one_dealer(leaves):
+    return prices(dealers.solve(Params(*leaves), num_dealers=1))
+
+
+slopes = jax.jit(jacobians(one_dealer))
+"""Value and slopes, compiled once."""
+
+
 def lanes(of, **values):
     default = of()._asdict() | values
     return of(*(np.resize(np.asarray(x, FLOAT), N) for x in default.values()))
-
-
-def _named(of, leaves):
-    return dict(zip(of._fields, leaves, strict=True))
 
 
 def random_lanes(seed):
@@ -54,7 +61,8 @@ def random_lanes(seed):
 def test_reference():
     """N(0, 1), alpha .3, s 1: .2993043721 in competition, .9578301629 for one dealer (spec)."""
     p = Params(m=0.0, sd=1.0, alpha=0.3, s=1.0)
-    many, few, one = (dealers.solve(p, num_dealers=n) for n in (5, 2, 1))
+    lane = lanes(Params, **p._asdict())
+    many, few, one = (jax.tree.map(lambda x: x[0], markets(lane, n, "normal")) for n in (5, 2, 1))
     assert_close(few.ask, 0.2993043721, 2e-10 if X64 else 1e-6)
     assert_close(one.ask, 0.9578301629, 1e-10 if X64 else 1e-6)
     assert float(many.ask) == float(few.ask) and float(one.bid) == -float(one.ask)
@@ -121,20 +129,10 @@ def test_monopoly_at_the_breakdown():
 def test_gradients():
     """Forward = reverse, differences, the envelope d profit/d alpha, all of one dealer."""
 
-    def of(leaves):
-        found = dealers.solve(Params(*leaves), num_dealers=1)
-        return jnp.stack([found.bid, found.ask, found.profit])
-
-    x = np.array([1.0, 2.0, 0.3, 1.7])
-    forward, reverse = forward_and_reverse(of, x)
-    assert_close_by_norm(forward, reverse, 1e-12)
-
-    def compiled(leaves):
-        found = markets(lanes(Params, **_named(Params, leaves)), 1, "normal")
-        return np.stack([found.bid[0], found.ask[0], found.profit[0]])
-
-    assert_close_by_norm(forward, differences(compiled, x, 1e-4), 1e-9)
-    a = (float(of(x)[1]) - 1) / 2
+    value, forward = assert_derivatives(
+        slopes, [1.0, 2.0, 0.3, 1.7], modes=1e-12, steps=1e-9, relative_step=1e-4
+    )
+    a = (value[1] - 1) / 2
     S, J = norm.sf(a * 2 / 1.7), norm.pdf(a) - a * norm.sf(a)
     assert_close(forward[2, 2], 2 * 2 * (-S * a - J), 1e-11)
 
@@ -156,8 +154,8 @@ def test_units_and_failure():
             assert np.isnan(getattr(found, name)[: len(bad)]).all()
             got, want = (np.asarray(getattr(f, name))[len(bad) :] for f in (found, good))
             np.testing.assert_array_equal(got, want)
-    slope = jax.jit(jax.grad(lambda p: dealers.solve(p, num_dealers=1).ask))(Params(s=-1.0))
-    assert np.isnan([float(x) for x in slope]).all()
+    for array in slopes(np.array([0, 1, 0.3, -1], FLOAT)):
+        assert np.isnan(array).all()
     assert bool(markets(lanes(Params, alpha=1), 1, "normal").closed.all())
     with pytest.raises(ValueError, match="num_dealers: expected at least 1"):
         dealers.solve(Params(), num_dealers=0)
@@ -223,18 +221,10 @@ def test_binary_gradients():
     """Interior: forward = reverse and differences; at the corner the ask moves with V_H alone."""
 
     def of(leaves):
-        found = binary_dealers.solve(elastic.Params(*leaves), num_dealers=1)
-        return jnp.stack([found.bid, found.ask, found.profit])
+        return prices(binary_dealers.solve(elastic.Params(*leaves), num_dealers=1))
 
-    x = np.array([90, 110, 0.4, 0.02, 3.0])
-    slopes = jax.jit(jax.jacfwd(of))
-    forward, reverse = slopes(x), jax.jit(jax.jacrev(of))(x)
-    assert_close_by_norm(forward, reverse, 1e-12)
-
-    def compiled(leaves):
-        found = binary_markets(lanes(elastic.Params, **_named(elastic.Params, leaves)), 1, "normal")
-        return np.stack([found.bid[0], found.ask[0], found.profit[0]])
-
-    assert_close_by_norm(forward, differences(compiled, x, 1e-4), 1e-8)
-    corner = slopes(jnp.array([90, 110, 0.5, 0.3, 10.0]))
+    compiled = jax.jit(jacobians(of))
+    x = [90, 110, 0.4, 0.02, 3.0]
+    assert_derivatives(compiled, x, modes=1e-12, steps=1e-8, relative_step=1e-4)
+    corner = compiled(np.array([90, 110, 0.5, 0.3, 10.0]))[1]
     assert_close(corner[:2], [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]], 0)

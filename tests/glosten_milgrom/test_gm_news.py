@@ -30,6 +30,9 @@ DTYPE = jnp.result_type(float)
 EPS = float(jnp.finfo(DTYPE).eps)
 X64 = DTYPE == np.float64
 ORDERS = (1, 1, -1, 1, 1)
+SHORT, LONG = 7, 200
+DAYS = {"num_trades": 30, "num_paths": 20_000}
+"""The same shapes in every test: compiled once."""
 
 
 class Market:
@@ -106,7 +109,7 @@ MARKETS = [
 
 @pytest.mark.float64
 def test_the_references_of_the_spec() -> None:
-    got = np.asarray(expected_spread(Params(), num_trades=5).spread)
+    got = np.asarray(expected_spread(Params(), num_trades=SHORT).spread)
     np.testing.assert_allclose(got[[0, 1, 4]], [6, 5.5532456137, 4.7072750941], 0, 5e-11)
     assert abs(float(odds.belief(beliefs(ORDERS, Params())[-1])) - 0.8398580287) <= 5e-11
 
@@ -149,10 +152,10 @@ def test_the_filter_is_bayes_with_fractions(market: Market) -> None:
 @pytest.mark.parametrize("market", MARKETS)
 def test_expected_spreads_are_those_of_all_histories(market: Market) -> None:
     if market.alpha == 1 and (market.nu == 0 or market.mu_0 in (0, 1)):
-        exact = [Fraction(20) if 0 < market.mu_0 < 1 else Fraction(0), *[Fraction(0)] * 6]
+        exact = [Fraction(20) if 0 < market.mu_0 < 1 else Fraction(0), *[Fraction(0)] * (SHORT - 1)]
     else:
-        exact = market.expected_spreads(7)
-    got = check(expected_spread(market.params, num_trades=7)).spread
+        exact = market.expected_spreads(SHORT)
+    got = check(expected_spread(market.params, num_trades=SHORT)).spread
     scale = max(float(exact[0]), EPS)
     np.testing.assert_allclose(got, [float(x) for x in exact], 0, scale * (1e-12 if X64 else 1e-4))
 
@@ -162,13 +165,13 @@ def test_expected_spreads_go_on_where_enumeration_cannot() -> None:
     """200 trades: nu = 0 is the base model's exact law; nu > 0 stays above the least spread and
     settles; nodes too few are flagged, not wrong.
     """
-    exact = learning.expected(base.Params(alpha=0.3), num_trades=200).spread
-    got = check(expected_spread(Params(nu=0.0), num_trades=200)).spread
+    exact = learning.expected(base.Params(alpha=0.3), num_trades=LONG).spread
+    got = check(expected_spread(Params(nu=0.0), num_trades=LONG)).spread
     np.testing.assert_allclose(got, exact, 0, 1e-10)
-    settled = check(expected_spread(Params(), num_trades=200, num_nodes=64)).spread
+    settled = check(expected_spread(Params(), num_trades=LONG, num_nodes=64)).spread
     assert float(settled.min()) > float(solve(Params()).least_spread)
     assert abs(float(settled[-1] - settled[-2])) < 1e-8
-    few = expected_spread(Params(nu=0.0), num_trades=200, num_nodes=64)
+    few = expected_spread(Params(nu=0.0), num_trades=LONG, num_nodes=64)
     assert not bool(few.info.converged) and np.isnan(few.spread).all()
     with pytest.raises(ConvergenceError):
         check(few)
@@ -177,16 +180,16 @@ def test_expected_spreads_go_on_where_enumeration_cannot() -> None:
 def test_simulated_markets_follow_the_expectations() -> None:
     """Orders, redraws, spreads; the market maker breaks even; informed gain what others lose."""
     params = Params(mu_0=0.4, nu=0.1)
-    paths = simulate(jax.random.key(3), params, num_trades=12, num_paths=40_000)
+    paths = simulate(jax.random.key(3), params, **DAYS)
     high = np.asarray(paths.value) > 100
-    for t in (0, 5, 11):
+    for t in (0, 5, 29):
         helpers.assert_mean(high[:, t], 0.4, "V")
     helpers.assert_mean(high[:, 1:] != high[:, :-1], 0.1 * 2 * 0.4 * 0.6, "redraws")
     helpers.assert_mean(paths.informed, 0.3, "informed")
     informed = np.asarray(paths.informed)
     np.testing.assert_array_equal((np.asarray(paths.order) == 1)[informed], high[informed])
     helpers.assert_mean((np.asarray(paths.order) == 1)[~informed], 0.5, "uninformed buys")
-    expected = expected_spread(params, num_trades=12, num_nodes=64).spread
+    expected = expected_spread(params, num_trades=LONG, num_nodes=64).spread[:30]
     size = np.asarray(paths.ask - paths.bid)
     helpers.assert_mean(size[:, 1:], expected[1:], "spread")
     np.testing.assert_allclose(size[:, 0], expected[0], 64 * EPS)
@@ -222,7 +225,7 @@ def test_the_mixture_never_saturates(mu_0: float, nu: float) -> None:
     at = np.array([-1e4, -700, -90, -36.7, -1, 0, 0.3, 17, 80, 745, 1e4], DTYPE)
     got = before_trade(at, Params(mu_0=mu_0, nu=nu))
     for x, y in zip(at, np.asarray(got), strict=True):
-        with mp.workdps(9000):
+        with mp.workdps(800):  # no difference cancels but 1 − 1e-300
             p, n, o = mp.mpf(float(mu_0)), mp.mpf(float(nu)), mp.exp(mp.mpf(float(x)))
             high, low = (1 - n) * o / (1 + o) + n * p, (1 - n) / (1 + o) + n * (1 - p)
             exact = float(mp.log(high / low))
@@ -242,7 +245,7 @@ def test_without_news_it_is_the_base_model_bit_for_bit() -> None:
         helpers.assert_same_bits(spread(at, params), base.spread(at, old))
         for order in (1, -1):
             helpers.assert_same_bits(update(at, order, params), base.update(at, order, old))
-    paths = simulate(jax.random.key(0), Params(nu=0.0), num_trades=20, num_paths=200)
+    paths = simulate(jax.random.key(0), Params(nu=0.0), **DAYS)
     assert (np.asarray(paths.value) == np.asarray(paths.value)[:, :1]).all()  # V drawn once
     likelihood = [  # mu_0 L(buys, sells) + (1−mu_0) L(sells, buys)
         m * (1 + a) ** 4 * (1 - a) / 32 + (1 - m) * (1 - a) ** 4 * (1 + a) / 32
@@ -310,30 +313,21 @@ def fields(theta: jax.Array) -> jax.Array:
     )
 
 
-@jax.jit
-@jax.vmap
-def lanes(theta: jax.Array) -> tuple[jax.Array, ...]:
-    """Values and slopes in both modes: three lanes everywhere, so that it compiles once."""
-    return fields(theta), jax.jacfwd(fields)(theta), jax.jacrev(fields)(theta)
+lanes = jax.jit(jax.vmap(helpers.jacobians(fields)))
+"""Values and slopes in both modes: three lanes everywhere, so that it compiles once."""
 
 
-def everything(theta: Any) -> Any:
-    return lanes(np.tile(np.asarray(theta, DTYPE), (3, 1)))[0][0]
-
-
-def forward(theta: Any) -> Any:
-    return lanes(np.tile(np.asarray(theta, DTYPE), (3, 1)))[1][0]
-
-
-def reverse(theta: Any) -> Any:
-    return lanes(np.tile(np.asarray(theta, DTYPE), (3, 1)))[2][0]
+def alone(theta: Any) -> tuple[np.ndarray, ...]:
+    """Values, slopes forward and in reverse, of one lane."""
+    return tuple(np.asarray(x)[0] for x in lanes(np.tile(np.asarray(theta, DTYPE), (3, 1))))
 
 
 @pytest.mark.float64
 def test_derivatives_three_ways() -> None:
     theta = np.array([90.0, 110.0, 0.35, 0.4, 0.07])
-    helpers.assert_close_by_norm(forward(theta), reverse(theta), 1e-12)
-    helpers.assert_close_by_norm(helpers.differences(everything, theta), forward(theta), 1e-9)
+    _, forward, reverse = alone(theta)
+    helpers.assert_close_by_norm(forward, reverse, 1e-12)
+    helpers.assert_close_by_norm(helpers.differences(lambda x: alone(x)[0], theta), forward, 1e-9)
 
 
 @pytest.mark.float64
@@ -342,9 +336,9 @@ def test_derivatives_three_ways() -> None:
 @pytest.mark.parametrize("mu_0", [0.4])
 def test_derivatives_at_the_ends_are_one_sided_limits(alpha: float, nu: float, mu_0: float) -> None:
     """At alpha = 1 and nu = 1 the slopes are those just inside: the limit is approached."""
-    end = forward(np.array([90.0, 110.0, mu_0, alpha, nu]))
+    end = alone([90.0, 110.0, mu_0, alpha, nu])[1]
     inside = [min(max(x, 1e-9), 1 - 1e-9) for x in (alpha, nu)]
-    near = forward(np.array([90.0, 110.0, mu_0, *inside]))
+    near = alone([90.0, 110.0, mu_0, *inside])[1]
     assert np.isfinite(end).all()
     end, near = (np.delete(x, 6, axis=0) for x in (end, near))  # the smaller of two equal spreads
     # 1e-9 inside, a slope has moved by some thousand times that
@@ -355,8 +349,7 @@ def test_derivatives_at_the_ends_are_one_sided_limits(alpha: float, nu: float, m
 def test_no_end_gives_nan() -> None:
     """All 27 corners: finite values (but log 0 of an impossible sequence), no NaN in any slope."""
     for alpha, mu_0, nu in itertools.product((0.0, 0.3, 1.0), (0.0, 0.4, 1.0), (0.0, 0.05, 1.0)):
-        theta = jnp.array([90.0, 110.0, mu_0, alpha, nu])
-        values, *jacobians = (np.asarray(x)[0] for x in lanes(jnp.tile(theta, (3, 1))))
+        values, *jacobians = alone([90.0, 110.0, mu_0, alpha, nu])
         assert not np.isnan(values).any() and not np.isposinf(values).any()
         assert np.isfinite(values).all() or alpha == 1
         for slopes in jacobians:
@@ -379,17 +372,17 @@ def test_slopes_in_a_certain_prior_are_exact(mu_0: float) -> None:
     """d/d mu_0 at 0 and 1, through the whole path, against differences inside the domain."""
     step = 1e-6 if mu_0 == 0 else -1e-6
     at = np.array([90.0, 110.0, mu_0, 0.3, 0.05])
-    rows = [np.asarray(everything(at + np.eye(5)[2] * k * step)) for k in range(4)]
+    rows = [alone(at + np.eye(5)[2] * k * step)[0] for k in range(4)]
     slope = (-11 * rows[0] + 18 * rows[1] - 9 * rows[2] + 2 * rows[3]) / (6 * step)
     keep = np.r_[0:4, 7 : len(slope)]  # the limits of runs jump at certainty
-    helpers.assert_close_by_norm(np.asarray(forward(at))[keep, 2], slope[keep], 1e-7)
+    helpers.assert_close_by_norm(alone(at)[1][keep, 2], slope[keep], 1e-7)
 
 
 @pytest.mark.float64
 def test_alpha_and_nu_are_found_by_maximum_likelihood() -> None:
     """The score has mean zero at the truth: what an estimator rests on."""
     params = Params(nu=0.1, alpha=0.4)
-    orders = simulate(jax.random.key(5), params, num_trades=30, num_paths=20_000).order
+    orders = simulate(jax.random.key(5), params, **DAYS).order
     score = jax.jit(jax.vmap(lambda o: jnp.stack(jax.grad(log_likelihood, 1)(o, params)[2:])))
     helpers.assert_mean(score(orders), np.zeros(3), "score")
 
@@ -399,11 +392,11 @@ def test_alpha_and_nu_are_found_by_maximum_likelihood() -> None:
 
 def test_bad_lanes_are_poisoned_alone() -> None:
     good = np.tile(np.array([90.0, 110.0, 0.4, 0.3, 0.05], DTYPE), (3, 1))
-    alone = lanes(good)
+    unharmed = lanes(good)
     for leaf, value in ((4, 1.5), (4, -0.1), (3, 2.0), (2, np.nan), (0, 120.0)):
         bad = good.copy()
         bad[1, leaf] = value
-        for array, other in zip(lanes(bad), alone, strict=True):
+        for array, other in zip(lanes(bad), unharmed, strict=True):
             assert np.isnan(np.asarray(array)[1]).all()
             helpers.assert_same_bits(np.asarray(array)[[0, 2]], np.asarray(other)[[0, 2]])
 

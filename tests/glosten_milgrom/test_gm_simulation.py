@@ -18,6 +18,21 @@ KEY = jax.random.key(1985)
 PARAMS = Params(V_L=-5.0, V_H=110.0, mu_0=0.4, alpha=0.3)
 
 
+DAYS: Any = dict(num_trades=20, num_paths=500)
+MANY: Any = dict(num_trades=20, num_paths=CHUNK + 300)
+"""Two shapes, within a chunk and across the end of one, each compiled once."""
+
+
+@pytest.fixture(scope="module")
+def few() -> Any:
+    return simulate(KEY, PARAMS, **DAYS)
+
+
+@pytest.fixture(scope="module")
+def many() -> Any:
+    return simulate(KEY, PARAMS, **MANY)
+
+
 def bayes(high: bool, orders: Any, params: Params) -> dict[str, list[float]]:
     """One path by the textbook, one trade after another, mu and not its log-odds the state."""
     V_L, V_H, mu, a = params
@@ -45,9 +60,9 @@ def bayes(high: bool, orders: Any, params: Params) -> dict[str, list[float]]:
     return out
 
 
-def test_every_field_of_a_path_is_what_bayes_says() -> None:
+def test_every_field_of_a_path_is_what_bayes_says(few: Any) -> None:
     """Quotes, beliefs, prices and profits of a record, recomputed from its orders alone."""
-    paths = simulate(KEY, PARAMS, num_trades=12, num_paths=40)
+    paths = few
     assert paths.order.dtype == np.int8 and paths.informed.dtype == bool
     np.testing.assert_array_equal(paths.net_buys[:, 1:], np.cumsum(paths.order, axis=1))
     np.testing.assert_array_equal(paths.value, np.where(paths.high, 110.0, -5.0))
@@ -55,14 +70,14 @@ def test_every_field_of_a_path_is_what_bayes_says() -> None:
         want = bayes(bool(paths.high[i]), np.asarray(paths.order[i], float), PARAMS)
         for name, row in want.items():
             got = getattr(paths, name)
-            assert got.shape == (40, 12) and got.dtype == jnp.result_type(float)
+            assert got.shape == (500, 20) and got.dtype == jnp.result_type(float)
             scale = max(np.abs(row).max(), 115 * (name in ("spread", "profit")))
             np.testing.assert_allclose(got[i], row, rtol=0, atol=300 * EPS * scale, err_msg=name)
 
 
-def test_the_informed_know_and_the_others_toss_a_coin() -> None:
+def test_the_informed_know_and_the_others_toss_a_coin(many: Any) -> None:
     """An informed trader buys iff V = V_H; the uninformed buy half of the time, whatever V."""
-    paths = simulate(KEY, PARAMS, num_trades=50, num_paths=4000)
+    paths = many
     towards = np.asarray(paths.order * jnp.where(paths.high, 1, -1)[:, None])
     informed = np.asarray(paths.informed)
     assert (towards[informed] == 1).all()
@@ -73,18 +88,17 @@ def test_the_informed_know_and_the_others_toss_a_coin() -> None:
     helpers.assert_mean(pairs.mean(axis=1), 0.09, "informed twice in a row")
 
 
-def test_paths_do_not_depend_on_their_number() -> None:
+def test_paths_do_not_depend_on_their_number(few: Any, many: Any) -> None:
     """Neither within a chunk, nor across the end of one; and other keys give other paths."""
-    few, many = (simulate(KEY, PARAMS, num_trades=3, num_paths=n) for n in (5, CHUNK + 7))
-    more = simulate(KEY, PARAMS, num_trades=3, num_paths=2 * CHUNK + 1)
+    more = simulate(KEY, PARAMS, num_trades=20, num_paths=2 * CHUNK + 1)
     for name in ("high", "order", "informed"):
-        np.testing.assert_array_equal(getattr(few, name), getattr(many, name)[:5])
-        np.testing.assert_array_equal(getattr(many, name), getattr(more, name)[: CHUNK + 7])
+        np.testing.assert_array_equal(getattr(few, name), getattr(many, name)[:500])
+        np.testing.assert_array_equal(getattr(many, name), getattr(more, name)[: CHUNK + 300])
     assert (more.order[:CHUNK] != more.order[CHUNK:-1]).any()
-    longer = simulate(KEY, PARAMS, num_trades=5, num_paths=5)
-    np.testing.assert_array_equal(longer.order[:, :3], few.order)
+    shorter = simulate(KEY, PARAMS, num_trades=3, num_paths=5)
+    np.testing.assert_array_equal(few.order[:5, :3], shorter.order)
     other = simulate(jax.random.key(7), PARAMS, num_trades=3, num_paths=5)
-    assert (other.order != few.order).any()
+    assert (other.order != shorter.order).any()
 
 
 def test_the_value_can_be_given() -> None:
@@ -97,20 +111,21 @@ def test_the_value_can_be_given() -> None:
         assert not np.isnan(paths.belief_before).any()
 
 
-def test_the_summary_of_a_record_is_that_of_the_simulation() -> None:
+THRESHOLDS = (0.3, 0.9, 0.999)
+
+
+def test_the_summary_of_a_record_is_that_of_the_simulation(few: Any, many: Any) -> None:
     """Stored or streamed, in one chunk or several: the same numbers."""
-    for num_paths in (500, CHUNK + 300):
-        arguments: Any = dict(num_trades=6, num_paths=num_paths)
-        a = simulate_summary(KEY, PARAMS, **arguments)
-        b = summary(simulate(KEY, PARAMS, **arguments))
+    for shape, paths in ((DAYS, few), (MANY, many)):
+        a = simulate_summary(KEY, PARAMS, **shape, thresholds=THRESHOLDS)
+        b = summary(paths, thresholds=THRESHOLDS)
         for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
             np.testing.assert_allclose(x, y, rtol=3e4 * EPS, atol=3e4 * EPS)
 
 
-def test_the_summary_is_what_the_record_says() -> None:
+def test_the_summary_is_what_the_record_says(few: Any) -> None:
     """Every mean and every standard error recomputed from the paths with numpy."""
-    paths = simulate(KEY, PARAMS, num_trades=20, num_paths=700)
-    found = summary(paths, thresholds=(0.3, 0.9, 0.999))
+    paths, found = few, summary(few, thresholds=THRESHOLDS)
     informed, profit = np.asarray(paths.informed), np.asarray(paths.profit, np.float64)
     spread = np.asarray(paths.spread, np.float64)
     gained = np.where(informed, profit, 0).sum(axis=1)
@@ -134,22 +149,22 @@ def test_the_summary_is_what_the_record_says() -> None:
         scale = np.abs(sample).max()
         np.testing.assert_allclose(mean, sample.mean(axis=0), rtol=0, atol=1e3 * EPS * scale)
         np.testing.assert_allclose(
-            error, sample.std(axis=0, ddof=1) / np.sqrt(700), rtol=1e-3, atol=1e3 * EPS * scale
+            error, sample.std(axis=0, ddof=1) / np.sqrt(500), rtol=1e-3, atol=1e3 * EPS * scale
         )
     after = np.asarray(paths.belief_after, np.float64)
     in_truth = np.where(np.asarray(paths.high)[:, None], after, 1 - after)
     prior = np.where(paths.high, 0.4, 0.6)[:, None]
     in_truth = np.concatenate([prior, in_truth], axis=1)
-    for j, threshold in enumerate((0.3, 0.9, 0.999)):
+    for j, threshold in enumerate(THRESHOLDS):
         reached = in_truth >= threshold
         first = np.where(reached.any(axis=1), reached.argmax(axis=1), -1)
         counts = np.array([(first == t).sum() for t in range(21)])
-        np.testing.assert_allclose(found.first_passage[j], counts / 700, atol=10 * EPS)
+        np.testing.assert_allclose(found.first_passage[j], counts / 500, atol=10 * EPS)
         np.testing.assert_allclose(found.not_reached[j], (first < 0).mean(), atol=10 * EPS)
         if (first >= 0).any():
             took = first[first >= 0]
             np.testing.assert_allclose(found.trades_to_reach.mean[j], took.mean(), rtol=1e-5)
-    assert "700 paths of 20 trades" in str(found)
+    assert "500 paths of 20 trades" in str(found)
 
 
 def within(estimate: Estimate, value: Any) -> bool:

@@ -12,9 +12,9 @@ import pytest
 from helpers import (
     assert_close,
     assert_close_by_norm,
+    assert_derivatives,
     assert_same_bits,
-    differences,
-    forward_and_reverse,
+    jacobians,
 )
 
 import diffeq
@@ -34,6 +34,9 @@ ORDERS = (-2, -1, 1, 2)
 # rows: log-odds, then the parameters
 _quotes = jax.jit(jax.vmap(lambda x: sizes.quotes(x[0], sizes.Params(*x[1:]))))
 _solve = jax.jit(jax.vmap(lambda x: sizes.solve(sizes.Params(*x))))
+_slopes = jax.jit(
+    jax.vmap(jacobians(lambda x: jnp.stack(sizes.solve(sizes.Params(*x))[:6])))
+)  # of PRICES, psi_bid, psi_ask in this order
 LANES = 1024
 
 
@@ -53,6 +56,11 @@ def quotes_of(rows: Any) -> Any:
 
 def solve_of(rows: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x)[: len(rows)], _solve(padded(rows)))
+
+
+def slopes_of(rows: Any) -> tuple[np.ndarray, ...]:
+    """Values of FLOATS, their slopes forward and in reverse, each with a leading axis of rows."""
+    return tuple(np.asarray(x)[: len(rows)] for x in _slopes(padded(rows)))
 
 
 def exact(log_odds: Any, params: Any) -> dict[str, Any]:
@@ -232,10 +240,8 @@ def test_the_ends_are_finite_in_value_and_derivative() -> None:
     values = np.stack([getattr(found, name) for name in FLOATS])
     assert np.isfinite(values).all()
     assert (values[:4] >= 90 - 1e3 * EPS).all() and (values[:4] <= 110 + 1e3 * EPS).all()
-    slopes = jax.jit(jax.vmap(jax.jacrev(lambda x: jnp.stack(sizes.solve(sizes.Params(*x))[:6]))))(
-        padded(rows)
-    )
-    assert np.isfinite(np.asarray(slopes)).all()
+    for array in slopes_of(rows):
+        assert np.isfinite(array).all()
     certain = np.isin(rows[:, 2], (0, 1))
     value = np.where(rows[:, 2] == 1, 110.0, 90.0)[certain]
     assert_close(values[:4, certain], np.tile(value, (4, 1)), 2 * EPS)  # mu wins, alpha = 1 too
@@ -421,20 +427,22 @@ def test_event_histories_do_not_underflow() -> None:
 
 @pytest.mark.parametrize("params", (sizes.Params(), UNCERTAIN[2]))
 def test_derivatives(params: sizes.Params) -> None:
-    def of(x: jax.Array) -> jax.Array:
-        return jnp.stack(sizes.solve(sizes.Params(*x))[:6])
-
     x = np.array([float(v) for v in params])
     x[7] = min(x[7], 0.99)
-    forward, reverse = forward_and_reverse(of, array(x))
-    assert_close_by_norm(forward, reverse, 1e-12 if X64 else 1e-5)
+
+    def compiled(x: Any) -> tuple[np.ndarray, ...]:
+        return tuple(array[0] for array in slopes_of(np.asarray(x)[None]))
+
     if X64:
-        assert_close_by_norm(forward, differences(jax.jit(of), x), 1e-8)
+        assert_derivatives(compiled, x, modes=1e-12, steps=1e-8)
+    else:
+        assert_close_by_norm(*compiled(x)[1:], 1e-5)
 
 
 def test_derivatives_in_closed_form() -> None:
     """Pooling: V_H − A_i = (V_H−V_L)(1−mu) uK/(s_i (mu alpha + u)), u = (1−alpha)/2."""
-    found = jax.grad(lambda p: sizes.solve(p).ask_2)(sizes.Params(*map(array, sizes.Params())))
+    slopes = slopes_of(np.array([sizes.Params()]))[1][0, FLOATS.index("ask_2")]
+    found = sizes.Params(*slopes)
     mu, alpha, b, s = 0.5, 0.3, 0.2, 0.5
     u, K = (1 - alpha) / 2, s * (1 - b) + b
     loss = u * K / (mu * alpha + u)
@@ -468,8 +476,8 @@ def test_flags_and_poison_stay_in_their_lane() -> None:
     for name in FLOATS:
         assert np.isnan(getattr(found, name)[~ok]).all()
         assert_same_bits(getattr(found, name)[ok], getattr(clean, name)[ok])
-    slopes = jax.jit(jax.vmap(jax.grad(lambda x: sizes.solve(sizes.Params(*x)).ask_1)))(array(rows))
-    assert np.isnan(np.asarray(slopes)[~ok]).all() and np.isfinite(np.asarray(slopes)[ok]).all()
+    for slopes in slopes_of(rows):
+        assert np.isnan(slopes[~ok]).all() and np.isfinite(slopes[ok]).all()
     with pytest.raises(diffeq.ConvergenceError, match="trade_size"):
         diffeq.check(jax.tree.map(lambda x: x[:4], found))
 
