@@ -63,7 +63,7 @@ def main(output: Path) -> None:
     path = jax.tree.map(lambda x: x[DAY], days)
     figure = sequential_beliefs.news_path(
         path.value,
-        gm.belief(path.log_odds),
+        gm.belief(path.log_odds_after),
         path.bid,
         path.ask,
         path.order,

@@ -96,7 +96,7 @@ class Paths(NamedTuple):
 
     value: jax.Array
     """The asset's value V, shape (P,), in price units."""
-    orders: jax.Array
+    order: jax.Array
     """+1, −1, or 0 for none, shape (P, T), int."""
     informed: jax.Array
     """Whether the trader knew V, shape (P, T), bool."""

@@ -57,7 +57,7 @@ class Solution(NamedTuple):
     """E[V | sale] = m − sd a, in price units."""
     ask: jax.Array
     """E[V | purchase] = m + sd a, in price units."""
-    half_spread: jax.Array
+    a: jax.Array
     """a = (ask − m)/sd, without its cancellation."""
     buy_probability: jax.Array
     """P(purchase) = P(sale)."""
@@ -135,7 +135,7 @@ def residual(solution: Solution, params: Params) -> Residual:
     """The equilibrium conditions, scale-free.
 
     Args:
-      solution: bid, ask and half_spread to judge, scalars.
+      solution: bid, ask and a to judge, scalars.
       params: scalars.
 
     Returns:

@@ -24,7 +24,14 @@ from diffeq.glosten_milgrom.news import Params
 from diffeq.glosten_milgrom.news_spread import ExpectedSpread, expected_spread
 from diffeq.glosten_milgrom.redraw import chance_of, onwards
 
-__all__ = ["ExpectedSpread", "Paths", "beliefs", "expected_spread", "log_likelihood", "simulate"]
+__all__ = [
+    "ExpectedSpread",
+    "Paths",
+    "expected_spread",
+    "log_likelihood",
+    "log_odds_path",
+    "simulate",
+]
 
 
 class Paths(NamedTuple):
@@ -40,7 +47,7 @@ class Paths(NamedTuple):
     """Bid, in price units."""
     ask: jax.Array
     """Ask, in price units."""
-    log_odds: jax.Array
+    log_odds_after: jax.Array
     """Log-odds of mu, the belief after the trade."""
 
     @property
@@ -54,7 +61,7 @@ class Paths(NamedTuple):
         return self.order * (self.value - self.price)
 
 
-def beliefs(orders: Any, params: Params) -> jax.Array:
+def log_odds_path(orders: Any, params: Params) -> jax.Array:
     """The filter: log-odds of mu before the first order and after each, shape (T + 1,).
 
     Args:
@@ -66,11 +73,11 @@ def beliefs(orders: Any, params: Params) -> jax.Array:
 
     Reference: Hamilton (1989).
 
-    >>> round(float(odds.belief(beliefs([1, 1, -1, 1, 1], Params())[-1])), 10)
+    >>> round(float(odds.belief(log_odds_path([1, 1, -1, 1, 1], Params())[-1])), 10)
     0.8398580287
     """
     params = news.validated(params)
-    return _beliefs(_sequence(orders), params)
+    return _log_odds_path(_sequence(orders), params)
 
 
 def log_likelihood(orders: Any, params: Params) -> jax.Array:
@@ -181,4 +188,4 @@ def _poisoned(of: Any) -> Any:
     return jax.jit(lambda *args: poison(of(*args), news.in_domain(args[-1]), args[-1]))
 
 
-_beliefs, _log_likelihood = map(_poisoned, (_path, _log_chance))
+_log_odds_path, _log_likelihood = map(_poisoned, (_path, _log_chance))

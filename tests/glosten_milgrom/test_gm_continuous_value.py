@@ -292,7 +292,7 @@ def test_simulated_markets_are_fair_and_calibrated() -> None:
     assert_mean(informed.mean(axis=1), 0.3, "informed")
     assert (profit[informed] >= -1e3 * EPS).all() and profit[informed].mean() > 1
     assert profit[~informed].mean() < -1
-    orders, ask, bid = (np.asarray(x) for x in (paths.orders, paths.ask, paths.bid))
+    orders, ask, bid = (np.asarray(x) for x in (paths.order, paths.ask, paths.bid))
     assert informed[orders == 0].all()
     assert ((V <= ask + 1e3 * EPS) & (V >= bid - 1e3 * EPS))[orders == 0].all()
     mean, variance = np.asarray(paths.mean, float), np.asarray(paths.variance, float)
@@ -321,7 +321,7 @@ def test_published_gaussian_numbers() -> None:
 
 
 _many = jax.jit(jax.vmap(lambda x: gaussian.solve(gaussian.Params(*x))))
-_slopes = jax.jit(jax.vmap(jax.grad(lambda x: gaussian.solve(gaussian.Params(*x)).half_spread)))
+_slopes = jax.jit(jax.vmap(jax.grad(lambda x: gaussian.solve(gaussian.Params(*x)).a)))
 _curve = jax.grad(jax.grad(lambda a: gaussian.solve(gaussian.Params(0.0, 1.0, a)).ask))
 LANES = GRID_LANES
 
@@ -362,7 +362,7 @@ def test_gaussian_half_spread_against_mpmath() -> None:
     found = jax.tree.map(lambda x: x[: len(at)], _many(padded(standard(at))))
     want = [half_spread(a) for a in at]
     assert np.asarray(found.info.converged).all() and float(found.info.residual.max()) < 1e3 * EPS
-    for got, a in zip(found.half_spread, want, strict=True):
+    for got, a in zip(found.a, want, strict=True):
         assert abs(mp.mpf(float(got)) / a - 1) < 20 * EPS
     with mp.workdps(60):
         silent = [mp.mpf(float(x)) * mp.erf(a / mp.sqrt(2)) for x, a in zip(at, want, strict=True)]
@@ -379,7 +379,7 @@ def test_a_purchase_leaves_the_variance() -> None:
         assert_close(found.variance_after_buy, 16.0, 30 * EPS)
         assert_close(found.mean_after_buy, found.ask, 30 * EPS)
         assert max(map(float, gaussian.residual(found, params))) < 30 * EPS
-        a = float(found.half_spread)
+        a = float(found.a)
 
         def moment(k: int, a: float = a, alpha: float = alpha) -> Any:
             def density(z: Any) -> Any:
@@ -409,7 +409,7 @@ def test_the_grid_approaches_the_gaussian() -> None:
 
 
 def test_gaussian_derivatives() -> None:
-    names = ("bid", "ask", "half_spread", "buy_probability", "no_trade_probability")
+    names = ("bid", "ask", "a", "buy_probability", "no_trade_probability")
 
     def of(x: jax.Array) -> jax.Array:
         found = gaussian.solve(gaussian.Params(*x))
@@ -439,7 +439,7 @@ def test_gaussian_derivative_in_closed_form() -> None:
 def test_gaussian_far_from_zero_and_its_units() -> None:
     base = gaussian.solve(gaussian.Params(array(0.0), array(1.0), array(0.3)))
     far = gaussian.solve(gaussian.Params(array(1e6), array(1e-3), array(0.3)))
-    assert_same_bits(far.half_spread, base.half_spread)
+    assert_same_bits(far.a, base.a)
     assert bool(far.info.converged)
 
 

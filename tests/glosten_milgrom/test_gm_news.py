@@ -24,7 +24,12 @@ from diffeq.glosten_milgrom.news import (
     spread,
     update,
 )
-from diffeq.glosten_milgrom.news_paths import beliefs, expected_spread, log_likelihood, simulate
+from diffeq.glosten_milgrom.news_paths import (
+    expected_spread,
+    log_likelihood,
+    log_odds_path,
+    simulate,
+)
 
 DTYPE = jnp.result_type(float)
 EPS = float(jnp.finfo(DTYPE).eps)
@@ -111,7 +116,7 @@ MARKETS = [
 def test_the_references_of_the_spec() -> None:
     got = np.asarray(expected_spread(Params(), num_trades=SHORT).spread)
     np.testing.assert_allclose(got[[0, 1, 4]], [6, 5.5532456137, 4.7072750941], 0, 5e-11)
-    assert abs(float(odds.belief(beliefs(ORDERS, Params())[-1])) - 0.8398580287) <= 5e-11
+    assert abs(float(odds.belief(log_odds_path(ORDERS, Params())[-1])) - 0.8398580287) <= 5e-11
 
 
 # Against enumeration
@@ -123,7 +128,7 @@ def test_the_filter_is_bayes_with_fractions(market: Market) -> None:
     orders = ORDERS
     if market.alpha == 1 and (market.nu == 0 or market.mu_0 in (0, 1)):
         orders = (1,) * 5 if market.mu_0 else (-1,) * 5
-    got = beliefs(orders, market.params)
+    got = log_odds_path(orders, market.params)
     mu = market.mu_0
     for order, at in zip((*orders, None), got, strict=True):
         np.testing.assert_allclose(odds.belief(at), float(mu), 32 * EPS, 0)
@@ -197,8 +202,8 @@ def test_simulated_markets_follow_the_expectations() -> None:
     helpers.assert_mean(profit.sum(axis=1), 0, "market maker")
     assert profit[informed].min() >= -1e-3 and profit[~informed].mean() < 0
     # the record is the filter's, applied to the orders
-    again = jax.vmap(lambda orders: beliefs(orders, params))(paths.order[:50].astype(int))
-    np.testing.assert_allclose(paths.log_odds[:50], again[:, 1:], 0, 256 * EPS)
+    again = jax.vmap(lambda orders: log_odds_path(orders, params))(paths.order[:50].astype(int))
+    np.testing.assert_allclose(paths.log_odds_after[:50], again[:, 1:], 0, 256 * EPS)
 
 
 # Conditions and limits
@@ -300,7 +305,7 @@ def test_the_limits_are_the_ends_of_endless_runs(alpha: float, nu: float, mu_0: 
 
 def fields(theta: jax.Array) -> jax.Array:
     params, orders = Params(*theta), jnp.array([1, 1, -1])
-    path = beliefs(orders, params)
+    path = log_odds_path(orders, params)
     found = solve(params)
     some = jnp.where(params.nu == 0, 0.05, params.nu)  # nu = 0 needs more nodes: its own test
     expected = expected_spread(params._replace(nu=some), num_trades=3, num_nodes=64)
@@ -405,7 +410,7 @@ def test_bad_input_is_refused_by_name() -> None:
     for call in (
         lambda p: solve(p),
         lambda p: quotes(0.0, p),
-        lambda p: beliefs(ORDERS, p),
+        lambda p: log_odds_path(ORDERS, p),
         lambda p: expected_spread(p, num_trades=2),
         lambda p: simulate(jax.random.key(0), p, num_trades=2),
     ):
@@ -422,5 +427,5 @@ def test_bad_input_is_refused_by_name() -> None:
             log_likelihood(bad, Params())
     with pytest.raises(ValueError, match="num_trades"):
         expected_spread(Params(), num_trades=0)
-    unknown = jax.jit(lambda o: beliefs(o, Params()))(jnp.array([1, 2]))
+    unknown = jax.jit(lambda o: log_odds_path(o, Params()))(jnp.array([1, 2]))
     assert np.isnan(np.asarray(unknown)[1:]).all()
