@@ -24,6 +24,7 @@ closed, flagged and NaN.
 Reference: Glosten & Milgrom (1985), Journal of Financial Economics 14, section 2.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -255,7 +256,7 @@ def simulate(key: jax.Array, params: Params, *, num_trades: int, num_paths: int 
     return _simulate(key, validated(params), num_trades, num_paths)
 
 
-@jax.jit(static_argnums=(2, 3))
+@partial(jax.jit, static_argnums=(2, 3))
 def _simulate(key: jax.Array, params: Params, num_trades: int, num_paths: int) -> Paths:
     paths = jax.vmap(lambda key: _path(key, params, num_trades))(jax.random.split(key, num_paths))
     return _poisoned(paths, in_domain(params), params)
