@@ -228,19 +228,8 @@ ENTRIES: tuple[Entry, ...] = (
         solve_static=lambda **static: elastic.solve(elastic.Params(), **static),
     ),
     Entry(
-        name="glosten-gaussian-elastic",
-        first_order=ROOT,
-        model=gaussian_elastic,
-        solve=lambda *p: gaussian_elastic.solve(gaussian_elastic.Params(*p)),
-        leaves=gaussian_elastic.Params._fields,
-        example=(100.0, 10.0, 0.3, 12.0),
-        outside=outside(*GAUSSIAN_DOMAIN, POSITIVE),
-        fields=gaussian_elastic.Solution._fields[:4],
-        static={"noise": NO_LAW},
-        solve_static=lambda **static: gaussian_elastic.solve(gaussian_elastic.Params(), **static),
-    ),
-    Entry(
         name="glosten-gaussian",
+        first_order=ROOT,
         model=gaussian_value,
         solve=lambda *p: gaussian_value.solve(gaussian_value.Params(*p)),
         leaves=gaussian_value.Params._fields,
@@ -261,20 +250,6 @@ ENTRIES: tuple[Entry, ...] = (
         static={"num_dealers": COUNTS, "noise": NO_LAW},
         solve_static=lambda **static: dealers.solve(
             dealers.Params(), **{"num_dealers": 1, **static}
-        ),
-    ),
-    Entry(
-        name="glosten-binary-monopoly",
-        first_order=ROOT,
-        model=binary_dealers,
-        solve=lambda *p: binary_dealers.solve(binary_dealers.Params(*p), num_dealers=1),
-        leaves=binary_dealers.Params._fields,
-        example=(90.0, 110.0, 0.4, 0.02, 3.0),  # both quotes interior
-        outside=outside(*GLOSTEN_DOMAIN, POSITIVE),
-        fields=binary_dealers.Solution._fields[:3],
-        static={"num_dealers": COUNTS, "noise": NO_LAW},
-        solve_static=lambda **static: binary_dealers.solve(
-            binary_dealers.Params(), **{"num_dealers": 1, **static}
         ),
     ),
     Entry(
