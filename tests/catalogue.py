@@ -89,9 +89,7 @@ POSITIVE = (0.0, -1.0, *NUMBERS)
 COUNTS = (0, -3, 2.0, True, "2", None, np.array([2]))
 
 
-ROOT = (
-    "a bracketed root with its implicit derivative, as glosten-elastic; compiles in half a minute"
-)
+ROOT = "a bracketed root, whose second derivatives tests/solvers/test_root.py takes"
 
 
 def outside(*domains: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
@@ -218,6 +216,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="glosten-elastic",
+        first_order=ROOT,
         model=elastic,
         solve=lambda *p: elastic.solve(elastic.Params(*p)),
         leaves=elastic.Params._fields,

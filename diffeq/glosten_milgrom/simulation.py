@@ -34,7 +34,7 @@ from diffeq.glosten_milgrom.binary_value import (
     value_at,
 )
 
-CHUNK = 32_768
+CHUNK = 65_536
 """Paths drawn together: their state stays in a core's cache, their work outweighs its overhead."""
 VALUES = ("drawn", "V_H", "V_L")
 
