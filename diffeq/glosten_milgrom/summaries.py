@@ -110,7 +110,7 @@ class _Sums(NamedTuple):
 
     paths: _Moments  # of the first eight fields of Summary, (8,)
     spread: _Moments  # (T,)
-    reached: jax.Array  # paths that have reached a threshold by t = 0..T, (T + 1, J)
+    reached: jax.Array  # paths that reach a threshold at t = 0..T, (T + 1, J)
 
 
 def simulate_summary(
@@ -213,7 +213,7 @@ class _State(NamedTuple):
     """Of each path, so far."""
 
     net_buys: jax.Array
-    nearest: jax.Array  # most orders towards the truth, net
+    needed: jax.Array  # trades until each threshold, so far as seen, (J, paths)
     informed: jax.Array  # number of informed traders
     informed_profit: jax.Array
     uninformed_profit: jax.Array
@@ -224,33 +224,36 @@ def _played(high: jax.Array, draw: Any, tables: _Tables, params: Params, num_tra
     """Sums of a chunk of paths, their V and a function that gives the t-th trade of all."""
     dtype, size = params.alpha.dtype, high.shape[0]
     V, truth = jnp.where(high, params.V_H, params.V_L), jnp.where(high, 1, -1).astype(np.int32)
-    needed = jnp.where(high[None], tables.needed[0][:, None], tables.needed[1][:, None])
+    distance = jnp.where(high[None], tables.needed[0][:, None], tables.needed[1][:, None])
 
     def trade(s: _State, t: jax.Array) -> tuple[_State, Any]:
-        order, informed = draw(t)
+        order, informed = draw(t - 1)
         spread = _at(s.net_buys, tables.spread)
         net_buys = s.net_buys + order
         profit = order * (V - _at(net_buys, tables.value))
-        nearest = jnp.maximum(s.nearest, truth * net_buys)
+        short = (s.needed == t) & ((truth * net_buys)[None] < distance)
         s = _State(
             net_buys,
-            nearest,
+            s.needed + short.astype(np.int32),
             s.informed + informed,
             s.informed_profit + jnp.where(informed, profit, 0),
             s.uninformed_profit + jnp.where(informed, 0, profit),
             s.spread_paid + jnp.where(informed, 0, spread),
         )
         apart = spread - spread[0]  # no cancellation where all are alike
-        by_trade = spread[0], jnp.sum(apart), jnp.sum(apart**2)
-        return s, (*by_trade, jnp.sum(nearest[None] >= needed, axis=1, dtype=np.int32))
+        return s, (spread[0], jnp.sum(apart), jnp.sum(apart**2))
 
     zero, none = jnp.zeros(size, dtype), jnp.zeros(size, np.int32)
-    end, (first, apart, squares, reached) = lax.scan(
-        trade, _State(none, none, none, zero, zero, zero), jnp.arange(num_trades)
+    first_needed = (distance > 0).astype(np.int32)
+    end, (first, apart, squares) = lax.scan(
+        trade,
+        _State(none, first_needed, none, zero, zero, zero),
+        jnp.arange(1, num_trades + 1, dtype=np.int32),
     )
     number = jnp.asarray(size, dtype)
     spread = _Moments(number, first + apart / number, squares - apart**2 / number)
-    reached = jnp.concatenate([jnp.sum(needed <= 0, axis=1, dtype=np.int32)[None], reached])
+    counts = partial(jnp.bincount, length=num_trades + 2)
+    reached = jax.vmap(counts)(end.needed).astype(np.int32)[:, :-1].T
     return _Sums(_moments(_by_path(end, truth, tables, num_trades)), spread, reached)
 
 
@@ -299,7 +302,7 @@ def _summary(sums: _Sums, thresholds: jax.Array, params: Params, num_paths: int)
     def estimate(m: _Moments) -> Estimate:
         return Estimate(m.mean, jnp.sqrt(m.squares / (m.number - 1) / m.number))
 
-    first = jnp.diff(sums.reached.T, axis=1, prepend=0).astype(thresholds.dtype)
+    first = sums.reached.T.astype(thresholds.dtype)
     t = jnp.arange(first.shape[1]).astype(first.dtype)[None]
     number = jnp.sum(first, axis=1)
     mean = jnp.sum(first * t, axis=1) / number
