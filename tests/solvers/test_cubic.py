@@ -65,7 +65,7 @@ def test_slopes_in_every_coefficient_batched() -> None:
     """dx/dc_k = −xᵏ/p'(x), for a batch that mixes one and three real roots; jit and vmap."""
     batch = jnp.asarray([from_roots(-1.0, 0.5, 2.0), (1.0, 0.2, 1.0, -0.7), (0.0, 1.0, 1.0, -1.0)])
     solve = lambda c: cubic.root_between(c, 0.0, 1.2)[0]  # noqa: E731
-    x = np.asarray(jax.vmap(solve)(batch))
+    x = np.asarray(jax.jit(jax.vmap(solve))(batch))
     slope = np.array([np.polyval(np.polyder(c), r) for c, r in zip(batch, x, strict=True)])
     expected = -np.stack([x**3, x**2, x, x**0], axis=1) / slope[:, None]
     for derivative in (jax.jacfwd, jax.jacrev):

@@ -94,8 +94,8 @@ def test_roots_and_parameters_may_be_trees() -> None:
     p = {"s": jnp.asarray([1.0, 2.0, 4.0]), "t": jnp.asarray([3.0, 1.0, 2.0])}
     for derivative in (jax.jacfwd, jax.jacrev):
         for a, b in zip(
-            jax.tree.leaves(derivative(ours)(p)),
-            jax.tree.leaves(jax.jacfwd(closed)(p)),
+            jax.tree.leaves(jax.jit(derivative(ours))(p)),
+            jax.tree.leaves(jax.jit(jax.jacfwd(closed))(p)),
             strict=True,
         ):
             helpers.assert_close_by_norm(a, b, 1e-14)

@@ -364,7 +364,7 @@ def helical(x: jax.Array, a: jax.Array) -> jax.Array:
 )
 def test_damped_newton_finds_known_roots(fn, guess, expected) -> None:  # noqa: ANN001
     """Standard hard systems, steps out of the domain, and roots at zero."""
-    x, info = root.newton(fn, jnp.asarray(guess, float), jnp.asarray(1.0))
+    x, info = jax.jit(lambda x, a: root.newton(fn, x, a))(jnp.asarray(guess, float), 1.0)
     assert x.shape == np.shape(guess)
     assert info.status == Status.CONVERGED
     assert bool(info.converged)
@@ -374,7 +374,8 @@ def test_damped_newton_finds_known_roots(fn, guess, expected) -> None:  # noqa: 
 @pytest.mark.float64
 def test_newton_on_a_badly_scaled_system() -> None:
     """Powell's function, whose solution mixes 1e-5 with 9."""
-    x, info = root.newton(powell, jnp.asarray([0.0, 1.0]), 1.0, num_steps=200)
+    solve = jax.jit(lambda a: root.newton(powell, jnp.asarray([0.0, 1.0]), a, num_steps=200))
+    x, info = solve(1.0)
     assert bool(info.converged)
     np.testing.assert_allclose(x, [1.098159e-5, 9.106146], rtol=1e-6)
 
@@ -391,7 +392,7 @@ def test_newton_on_a_badly_scaled_system() -> None:
 )
 def test_newton_flags_what_it_cannot_solve(fn, guess, statuses) -> None:  # noqa: ANN001
     """Singular Jacobians, no root, NaN: flagged, with x the guess or better, never raised."""
-    _, info = root.newton(fn, jnp.asarray(guess, float), jnp.asarray(1.0))
+    _, info = jax.jit(lambda x, a: root.newton(fn, x, a))(jnp.asarray(guess, float), 1.0)
     assert not bool(info.converged)
     assert Status(int(info.status)) in statuses
 
@@ -434,7 +435,7 @@ def test_newton_flags_a_multiple_root(fn, guess) -> None:  # noqa: ANN001
 )
 def test_newton_takes_no_simple_root_for_a_multiple_one(fn, guess, expected) -> None:  # noqa: ANN001
     """Bad units, strong curvature, many unknowns and a neighbouring root are no singularity."""
-    x, info = root.newton(fn, jnp.asarray(guess, float), jnp.asarray(1.0))
+    x, info = jax.jit(lambda x, a: root.newton(fn, x, a))(jnp.asarray(guess, float), 1.0)
     assert Status(int(info.status)) == Status.CONVERGED
     if expected is None:
         return
@@ -458,7 +459,7 @@ def test_newton_slope_and_hessian() -> None:
     batch = jnp.asarray([[3.0, 1.0], [4.0, 0.5]])
     for derivative in (lambda f: f, jax.jacfwd, jax.jacrev, jax.hessian):
         got = jax.jit(jax.vmap(derivative(solve)))(batch)
-        helpers.assert_close(got, jax.vmap(derivative(closed))(batch), 1e-12)
+        helpers.assert_close(got, jax.jit(jax.vmap(derivative(closed)))(batch), 1e-12)
 
 
 def test_newton_lanes_do_not_meet() -> None:
@@ -480,8 +481,8 @@ def test_newton_refuses_a_matrix_guess() -> None:
 def test_dtype_of_the_root_is_the_callers(dtype: type) -> None:
     """float32 ends, guess and parameters give a float32 root also under x64."""
     a = jnp.asarray(2.0, dtype)
-    x, info = root.bracketed(lambda x, a: x * x - a, a * 0, a, a)
-    y, newton_info = root.newton(lambda x, a: x * x - a, a, a)
+    x, info = jax.jit(lambda a: root.bracketed(lambda x, a: x * x - a, a * 0, a, a))(a)
+    y, newton_info = jax.jit(lambda a: root.newton(lambda x, a: x * x - a, a, a))(a)
     assert x.dtype == y.dtype == info.residual.dtype == newton_info.step.dtype == dtype
     assert bool(info.converged)
     assert bool(newton_info.converged)

@@ -100,7 +100,7 @@ def test_times_and_batches_do_not_matter() -> None:
     scaled = Tridiagonal(*(x[None] * factors[:, None] for x in matrix))
     starts, times = np.tile(start, (3, 1)), np.ones((3, 1))
     batch = logs(scaled, starts, times)
-    mapped = jax.vmap(log_exponential)(
+    mapped = jax.jit(jax.vmap(log_exponential))(
         *jax.tree.map(lambda x: jnp.asarray(x, float), (scaled, starts, times))
     )
     np.testing.assert_allclose(batch, mapped.shape + mapped.level[..., None], atol=300 * EPS)
