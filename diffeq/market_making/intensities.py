@@ -10,7 +10,8 @@ with x > 0 the only zero of the increasing function x − log1p(gamma m(p + x))/
 1/k: the closed form x = log1p(gamma/k)/gamma.
 
 Each intensity is a NamedTuple of parameters that is called with a depth: differentiable in both.
-Any pure function of a depth does, closed over its parameters.
+Any pure function of a depth does, closed over its parameters; NaN says that a depth is too low for
+it. One that has a method ``inverse_hazard`` saves its differentiation.
 
 Reference: Guéant (2017), Applied Mathematical Finance 24, section 2; the inverse hazard form is
 that of its equation for the optimal quotes.
@@ -41,6 +42,10 @@ class Exponential(NamedTuple):
         """The rate at a depth."""
         return self.A * jnp.exp(-self.k * delta)
 
+    def inverse_hazard(self, delta: Any) -> Any:
+        """1/k."""
+        return 1 / self.k + 0 * delta
+
 
 class PowerLaw(NamedTuple):
     """A (1 + delta/d_0)^−a, for depths above −d_0. (delta^−a alone is ill-posed.)"""
@@ -57,6 +62,10 @@ class PowerLaw(NamedTuple):
         base = 1 + delta / self.d_0
         return self.A * jnp.exp(-self.a * jnp.log(jnp.where(base > 0, base, jnp.nan)))
 
+    def inverse_hazard(self, delta: Any) -> Any:
+        """(d_0 + delta)/a."""
+        return (self.d_0 + delta) / self.a
+
 
 class Logistic(NamedTuple):
     """A/(1 + exp(k (delta − d_0))): saturates at A for quotes through the market."""
@@ -72,6 +81,10 @@ class Logistic(NamedTuple):
         """The rate at a depth."""
         return self.A * jax.nn.sigmoid(-self.k * (delta - self.d_0))
 
+    def inverse_hazard(self, delta: Any) -> Any:
+        """(1 + exp(−k (delta − d_0)))/k."""
+        return (1 + jnp.exp(-self.k * (delta - self.d_0))) / self.k
+
 
 class Best(NamedTuple):
     """The best depth against p; scalars."""
@@ -84,13 +97,22 @@ class Best(NamedTuple):
     """|x − log1p(gamma m)/gamma| over x."""
 
 
-def best_depth(intensity: Intensity, p: jax.Array, gamma: jax.Array) -> Best:
+def best_depth(
+    intensity: Intensity,
+    p: jax.Array,
+    gamma: jax.Array,
+    *,
+    depth_floor: jax.Array | None = None,
+    near: jax.Array | None = None,
+) -> Best:
     """The best depth against p, and what it earns per time, by a root of the first-order condition.
 
     Args:
       intensity: Lambda, a function of a scalar depth.
       p: scalar, price units; batch with ``jax.vmap``.
       gamma: ≥ 0, scalar; 0 is risk neutral.
+      depth_floor: lowest depth allowed, price units: the best depth where none above is better.
+      near: a margin x close to the one wanted: a few steps from there instead of a search.
 
     Returns:
       :class:`Best`; differentiable in p, gamma and whatever ``intensity`` closes over (give it as a
@@ -108,33 +130,55 @@ def best_depth(intensity: Intensity, p: jax.Array, gamma: jax.Array) -> Best:
 
     theta = (p, gamma)
     frozen = lax.stop_gradient(theta)
-    found = lax.stop_gradient(_solved(lambda x: excess(x, frozen), p))
-    residual = jnp.abs(excess(found, frozen))
+    at_floor = jnp.zeros_like(p, bool)
+    least = jnp.full_like(p, -_FAR[p.dtype.itemsize])
+    if depth_floor is not None:
+        above = depth_floor - p
+        least = jnp.where(above > 0, jnp.log(jnp.where(above > 0, above, 1)), least)
+        least = lax.stop_gradient(least)
+        at_floor = (above > 0) & (excess(least, frozen) >= 0)
+    start = None if near is None else jnp.maximum(jnp.log(near), least)
+    found = lax.stop_gradient(_solved(lambda x: excess(x, frozen), least, start))
+    found = jnp.where(at_floor, least, found)
+    residual = jnp.where(at_floor, 0, jnp.abs(excess(found, frozen)))
     x = jnp.exp(implicit.attach(excess, found, theta))
+    if depth_floor is not None:
+        x = jnp.where(at_floor, depth_floor - p, x)
     gain = intensity(p + x) * x * _expm1_over(-gamma * x)
     return Best(x, gain, lax.stop_gradient(residual))
 
 
 def inverse_hazard(intensity: Intensity, delta: jax.Array) -> jax.Array:
-    """m = −Lambda/Lambda', price units: 1/k for the exponential."""
+    """m = −Lambda/Lambda', price units: 1/k for the exponential; 0 where the rate underflows."""
+    if hasattr(intensity, "inverse_hazard"):
+        m: jax.Array = intensity.inverse_hazard(delta)
+        return m
     rate, slope = jax.jvp(intensity, (delta,), (jnp.ones_like(delta),))
-    return -rate / slope
+    vanished = (rate == 0) | (slope == 0)
+    return jnp.where(vanished, 0, -rate / jnp.where(vanished, 1, slope))
 
 
-def _solved(excess: Callable[[jax.Array], jax.Array], p: jax.Array) -> jax.Array:
+_FAR = {8: 600.0, 4: 80.0}
+"""|log x| at most, by the bytes of a number."""
+_STEPS, _STEPS_NEAR = 60, 4
+
+
+def _solved(
+    excess: Callable[[jax.Array], jax.Array], least: jax.Array, start: jax.Array | None
+) -> jax.Array:
     """The zero of an increasing function of log x: Newton, bisection where it would leave."""
-    far = 80.0 if p.dtype.itemsize == 4 else 600.0
 
     def step(_: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         at, low, high = state
         value, slope = jax.jvp(excess, (at,), (jnp.ones_like(at),))
-        low, high = jnp.where(value < 0, at, low), jnp.where(value < 0, high, at)
+        low, high = jnp.where(value > 0, low, at), jnp.where(value > 0, at, high)  # NaN: too low
         newton = at - value / slope
         inside = (newton >= low) & (newton <= high)  # NaN is not
         return jnp.where(inside, newton, (low + high) / 2), low, high
 
-    zero = p * 0
-    at, _, _ = lax.fori_loop(0, 60, step, (zero, zero - far, zero + far))
+    far = jnp.full_like(least, _FAR[least.dtype.itemsize])
+    first = jnp.maximum(least, 0) if start is None else start
+    at, _, _ = lax.fori_loop(0, _STEPS if start is None else _STEPS_NEAR, step, (first, least, far))
     return at
 
 

@@ -1,0 +1,240 @@
+"""Any intensity, on the inventory grid: the Hamilton–Jacobi–Bellman system as it stands.
+
+With tau = T − t to go, p what a fill costs in value, and theta(0, q) = −phi_T q²,
+
+    theta_tau(q) = −c q² + drift q + H_b(p_b(q)) 1{q<Q} + H_a(p_a(q)) 1{q>−Q}
+    p_b = theta(q) − theta(q+1) + (q+1) eps,     p_a = theta(q) − theta(q−1) − (q−1) eps
+
+c = gamma sigma²/2 for "cara", phi for "penalty"; H(p) = max_delta Lambda(delta)(1 − exp(−gamma
+(delta − p)))/gamma (:mod:`.intensities`). Stiff near T: a terminal penalty makes fills at a rate
+Lambda(p) that may exceed A by e^(k phi_T (2Q+1)); the integrator (:mod:`solvers.ode`) resolves
+that layer. Each of its implicit steps by Newton's method is Howard's policy iteration.
+
+Reference: Guéant (2017), Applied Mathematical Finance 24, section 2; Howard (1960).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from diffeq import validate
+from diffeq.check import Info, poison
+from diffeq.market_making.intensities import Best, Exponential, best_depth
+from diffeq.market_making.model import (
+    Params,
+    Problem,
+    Solution,
+    horizon,
+    in_domain,
+    inventories,
+    validated,
+)
+from solvers import implicit, ode
+
+Intensities = Callable[[Any], Any] | tuple[Callable[[Any], Any], Callable[[Any], Any]]
+
+
+def solve(
+    params: Params,
+    *,
+    max_inventory: int,
+    times: Any,
+    objective: str = "cara",
+    intensity: Intensities | None = None,
+    depth_floor: Any = None,
+) -> Solution:
+    """Value and optimal quotes for any intensity.
+
+    Args:
+      params: as :class:`~.model.Params`; A and k, which may differ by side, are those of the
+        exponential and do not enter where an ``intensity`` is given. Every leaf is differentiable.
+      max_inventory: Q ≥ 1, static.
+      times: t_1 < … < t_m = T, shape (m,).
+      objective: ``"cara"`` or ``"penalty"``, static.
+      intensity: Lambda(depth), positive, decreasing, differentiable twice, with Lambda Lambda'' < 2
+        Lambda'²; or (bid, ask). A NamedTuple of :mod:`.intensities`, whose fields are
+        differentiable; or a function. Default: the exponential.
+      depth_floor: lowest depth quoted, price units. It bounds fill rates, and the stiffness.
+
+    Returns:
+      :class:`~.model.Solution`, shape (m, 2Q + 1). ``info.residual`` is the estimated error of
+      theta's differences, in units of the inverse hazard of depth (1/k); it is far above the error.
+      Where it exceeds 1e-7 (float32: 1e-2), where no best depth exists, or where a parameter lies
+      outside its domain, all is NaN and ``info.converged`` False. A terminal penalty with phi_T k
+      (2Q + 1) of some hundred ends there: the exact solution (:mod:`.exponential`) takes any.
+
+    Raises:
+      ValueError, TypeError: a concrete argument out of domain; an intensity that is not decreasing.
+
+    Reference: Guéant (2017), Applied Mathematical Finance 24, section 2.
+
+    >>> found = solve(Params(A=10.0, phi_T=0.01), max_inventory=10, times=[0.0, 1.0],
+    ...               objective="penalty")
+    >>> round(float(found.delta_b[0, 10]), 4)
+    0.6749
+    """
+    equation, t = system(params, times, objective, intensity, depth_floor)
+    Q = validate.count("max_inventory", max_inventory)
+    return _solve(validated(params, objective), equation, t, Q)
+
+
+def system(
+    params: Params,
+    times: Any,
+    objective: str,
+    intensity: Intensities | None,
+    depth_floor: Any,
+) -> tuple["System", jax.Array]:
+    """The equation of these arguments of :func:`solve`, and the times; all validated."""
+    p = validated(params, objective)
+    dtype = p.sigma.dtype
+    pair = isinstance(intensity, tuple) and not callable(intensity)
+    sides: Any = intensity if pair else (intensity, intensity)
+    if intensity is None:
+        sides = Exponential(p.A_b, p.k_b), Exponential(p.A_a, p.k_a)
+    elif len(sides) != 2 or not all(callable(side) for side in sides):
+        raise TypeError(f"intensity: expected a function of depth or (bid, ask), got {intensity!r}")
+    else:
+        _check_decreasing(sides)
+    bid, ask = (_as_pytree(side, dtype) for side in sides)
+    floor = validate.array("depth_floor", depth_floor)
+    if floor is not None:
+        validate.finite("depth_floor", floor)
+        floor = jnp.asarray(floor, dtype)
+    gamma = p.gamma if objective == "cara" else jnp.zeros_like(p.gamma)
+    risk = gamma * p.sigma**2 / 2 if objective == "cara" else p.phi
+    return System(bid, ask, gamma, risk, p.drift, p.eps, floor), horizon(times, dtype)
+
+
+def _check_decreasing(sides: Any) -> None:
+    """Raise where a concrete intensity is seen to rise, or to be negative, at depths above 0."""
+    for name, side in zip(("bid", "ask"), sides, strict=True):
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(side)):
+            continue
+        with jax.ensure_compile_time_eval():
+            rates = jax.vmap(side)(jnp.asarray(np.geomspace(1e-6, 1e6, 97)))
+        if isinstance(rates, jax.core.Tracer):  # it closes over one
+            continue
+        seen = np.asarray(rates)[np.isfinite(rates)]
+        if seen.size == 0 or (seen < 0).any() or (np.diff(seen) > 0).any():
+            raise ValueError(
+                f"intensity ({name}): expected a positive decreasing function of depth; at depths "
+                f"1e-6..1e6 it is negative, rises, or is nowhere finite: {side}"
+            )
+
+
+def _as_pytree(intensity: Any, dtype: Any) -> Any:
+    """The intensity as a pytree that is called with a depth: what it closes over is its leaves."""
+    if jax.tree.leaves(intensity) != [intensity]:  # not a plain function
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), intensity)
+    converted, closed_over = jax.closure_convert(intensity, jnp.zeros((), dtype))
+    if not closed_over:
+        return jax.tree_util.Partial(intensity)
+    return jax.tree_util.Partial(_constants_first(converted), *closed_over)
+
+
+def _constants_first(converted: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: converted(arguments[-1], *arguments[:-1])
+
+
+class System(NamedTuple):
+    """What the equation depends on."""
+
+    bid: Any
+    ask: Any
+    gamma: jax.Array
+    risk: jax.Array
+    """c: gamma sigma²/2, or phi."""
+    drift: jax.Array
+    eps: jax.Array
+    floor: Any
+
+
+# The state is y = (u(−Q), …, u(Q−1), theta(Q)) with u(q) = theta(q+1) − theta(q): quotes are
+# differences, and theta's common growth would drown them; row q involves its neighbours only.
+
+
+def best(u: jax.Array, system: System, near: Any = (None, None)) -> tuple[Best, Best]:
+    """The best bid from q = −Q..Q−1 and the best ask from q = 1−Q..Q, shape (2Q,)."""
+    q = jnp.arange(u.shape[0]).astype(u.dtype) - u.shape[0] // 2  # −Q..Q−1
+    p_b, p_a = -u + (q + 1) * system.eps, u - q * system.eps
+
+    def against(side: Any, p: jax.Array, near: Any) -> Best:
+        return best_depth(side, p, system.gamma, depth_floor=system.floor, near=near)
+
+    bid, ask = (
+        jax.vmap(partial(against, side))(p, at)
+        for side, p, at in zip((system.bid, system.ask), (p_b, p_a), near, strict=True)
+    )
+    return bid, ask
+
+
+def rate(y: jax.Array, system: System, near: Any) -> tuple[jax.Array, Any]:
+    """y_tau, and the margins with which it was found."""
+    q = inventories(y.shape[0] // 2, y.dtype)
+    bid, ask = best(y[:-1], system, near)
+    none = jnp.zeros(1, y.dtype)
+    earned = jnp.concatenate([bid.gain, none]) + jnp.concatenate([none, ask.gain])
+    theta_tau = system.drift * q - system.risk * q**2 + earned
+    return jnp.concatenate([jnp.diff(theta_tau), theta_tau[-1:]]), (bid.margin, ask.margin)
+
+
+@partial(jax.jit, static_argnums=3)
+def _solve(p: Problem, system: System, times: jax.Array, Q: int) -> Solution:
+    dtype = times.dtype
+    q = inventories(Q, dtype)
+    start = jnp.concatenate([jnp.diff(-p.phi_T * q**2), -p.phi_T * q[-1:] ** 2])
+    first_step, near, m = _start(start, system)
+    scale = jnp.full_like(start, m).at[-1].set(jnp.inf)  # theta(Q) feeds back into nothing
+    tau = times[-1] - times[::-1]
+    found = ode.stiff(
+        rate,
+        start,
+        tau,
+        system,
+        first_step=first_step,
+        scale=scale,
+        tangent_solve=implicit.tridiagonal,
+        hint=near,
+    )
+    u = found.y[::-1, :-1]
+    below = jnp.cumsum(u[:, ::-1], axis=1)[:, ::-1]  # theta(Q) − theta(q)
+    theta = found.y[::-1, -1:] - jnp.concatenate([below, jnp.zeros_like(u[:, :1])], axis=1)
+    bids, asks = jax.vmap(lambda u: best(u, system))(u)
+    up = bids.margin - u + ((q[:-1] + 1) * p.eps)[None]
+    down = asks.margin + u - (q[:-1] * p.eps)[None]
+    eps = float(jnp.finfo(dtype).eps)
+    condition = jnp.maximum(jnp.max(bids.residual), jnp.max(asks.residual))
+    ok = (
+        in_domain(p)
+        & jnp.all(jnp.diff(times) > 0)
+        & jnp.all(jnp.isfinite(theta))
+        & found.reached
+        & (found.error <= TOLERANCE[dtype.itemsize])
+        & (condition <= 1e3 * eps)
+    )
+    theta, up, down = poison((theta, up, down), ok, (p, system, times))
+    edge = jnp.full((times.shape[0], 1), jnp.inf, dtype)
+    fields = theta, jnp.concatenate([up, edge], 1), jnp.concatenate([edge, down], 1)
+    return Solution(*fields, Info(ok, found.error))
+
+
+TOLERANCE = {8: 1e-7, 4: 1e-2}
+"""Largest estimated error of theta's differences over the inverse hazard, by a number's bytes."""
+
+
+def _start(y: jax.Array, system: System) -> tuple[jax.Array, Any, jax.Array]:
+    """A time below every time scale at T, the margins there, and the least inverse hazard."""
+    y, system = lax.stop_gradient((y, system))
+    bid, ask = best(y[:-1], system)
+    near = bid.margin, ask.margin
+    f, slope, _ = jax.linearize(lambda y: rate(y, system, near), y, has_aux=True)
+    alternating = jnp.where(jnp.arange(y.shape[0]) % 2 == 0, 1.0, -1.0).astype(y.dtype)
+    fastest = jnp.max(jnp.abs(slope(alternating)[:-1]))  # the norm: neighbours' rates add
+    m = jnp.minimum(jnp.min(near[0]), jnp.min(near[1]))
+    return 0.05 / (fastest + jnp.max(jnp.abs(f[:-1])) / m), near, m
