@@ -132,6 +132,26 @@ def stiff(
     return Trajectory(y, state.error, reached[-1], tried)
 
 
+def first_step(
+    rate: Rate, start: jax.Array, params: Any, *, scale: jax.Array, hint: Any, probes: jax.Array
+) -> jax.Array:
+    """A time below every time scale of f at ``start``: .05 over |f| and the norm of its Jacobian.
+
+    Args:
+      rate, start, params, scale, hint: as for :func:`stiff`; the finite entries of ``scale`` equal.
+      probes: directions, along leading axes, whose images under the Jacobian have sizes that sum to
+        those of its rows (:func:`solvers.implicit.block_probes`).
+
+    Returns:
+      A time > 0, scalar, without derivative; inf where nothing moves.
+    """
+    start, params = lax.stop_gradient((start, params))
+    f, slope, _ = jax.linearize(lambda y: rate(y, params, hint), start, has_aux=True)
+    directions = probes.reshape(-1, *start.shape)
+    rows = jnp.sum(jnp.abs(jax.vmap(slope)(directions)), axis=0) + jnp.abs(f) / scale
+    return 0.05 / jnp.max(jnp.where(jnp.isfinite(scale), rows, 0))
+
+
 class _State(NamedTuple):
     t: jax.Array
     y: jax.Array

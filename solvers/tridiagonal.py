@@ -8,12 +8,13 @@ cancels and each component is right to its own last digits:
     exp(hM) w = exp(−h Lam) Σ_j (h (M + Lam I))^j w / j!,    Lam = max_q(−M_qq)
 
 over steps h small enough for the series to stay in range. A component is kept as mantissa and
-exponent; within a step it is scaled by 2^D_q, D the smallest envelope of the exponents whose slope
-is no steeper than what one application of hM carries to a neighbour.
+exponent; within a step it is scaled by 2^D_q, D the smallest envelope of the exponents that is not
+so steep as to let the rescaled terms outgrow those of the step itself.
 
 Reference: the uniformisation of Grassmann (1977), Computers & Operations Research 4, 47–53.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -154,7 +155,7 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
 
 
 def _rescaled(carried: jax.Array, bits: jax.Array) -> jax.Array:
-    """carried · 2^bits, at most 2 by the envelope; where nothing is carried 2^bits may be inf."""
+    """carried · 2^bits, at most twice _STEEPEST; where nothing is carried 2^bits may be inf."""
     return jnp.where(carried > 0, carried * jnp.exp2(jnp.where(carried > 0, bits, 0)), 0 * carried)
 
 
@@ -165,9 +166,10 @@ def _envelope(step: Tridiagonal, exponent: jax.Array) -> jax.Array:
     """
     step = lax.stop_gradient(step)
     none = jnp.zeros_like(exponent[..., :1])
+    most = math.log2(_STEEPEST[exponent.dtype.itemsize])
 
     def bits(carried: jax.Array) -> jax.Array:
-        lost = jnp.where(carried > 0, -jnp.log2(jnp.where(carried > 0, carried, 1)), _FAR)
+        lost = jnp.where(carried > 0, most - jnp.log2(jnp.where(carried > 0, carried, 1)), _FAR)
         return jnp.concatenate([none, jnp.cumsum(jnp.clip(lost, 0, _FAR), axis=-1)], axis=-1)
 
     axis = exponent.ndim - 1
@@ -177,5 +179,8 @@ def _envelope(step: Tridiagonal, exponent: jax.Array) -> jax.Array:
     return jnp.floor(jnp.maximum(from_left, from_right))
 
 
+_STEEPEST = {8: 64.0, 4: 16.0}
+"""Largest rescaled off-diagonal of a step, by the bytes of a number. Above 1, for at a distance of
+d a step leaves (h M)^d/d!, less than (h M)^d; below the budget, for the terms grow to e^this."""
 _FAR = 1e4
 """Bits a neighbour is taken to lose at most: what carries nothing reaches nobody."""

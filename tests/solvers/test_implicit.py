@@ -1,5 +1,7 @@
 """The implicit derivative on a finished root: trees, structured systems, every mode."""
 
+from functools import partial
+
 import helpers
 import jax
 import jax.numpy as jnp
@@ -123,3 +125,20 @@ def test_a_singular_jacobian_gives_no_finite_slope() -> None:
     """A double root has no derivative: inf or NaN, never a number that looks right."""
     slope = jax.grad(lambda a: implicit.attach(lambda x, a: (x - a) ** 2, 1.0, a))(1.0)
     assert not np.isfinite(slope)
+
+
+def test_tridiagonal_systems() -> None:
+    """Solved from three probes; so is the transposed system, which reverse mode needs."""
+    diagonal, above, below = (
+        np.array([4.0, 5, 6, 7]),
+        np.array([1.0, 2, -1]),
+        np.array([0.5, -2, 1]),
+    )
+    matrix = np.diag(diagonal) + np.diag(above, 1) + np.diag(below, -1)
+    b = np.array([1.0, -2, 3, 0.5])
+    for M in (matrix, matrix.T):
+        M = jnp.asarray(M)
+        x = jax.jit(partial(implicit.tridiagonal, partial(jnp.matmul, M)))(jnp.asarray(b))
+        np.testing.assert_allclose(
+            x, np.linalg.solve(M, b), rtol=50 * float(jnp.finfo(x.dtype).eps)
+        )
