@@ -44,6 +44,8 @@ class Trajectory(NamedTuple):
 
     y: jax.Array
     """y(t_i), shape (m, *y.shape); NaN where it was not reached."""
+    integral: jax.Array
+    """∫ ``integrand`` from 0 to t_i, shape (m,)."""
     error: jax.Array
     """Sum over steps of the estimated error, the largest over components, in units of ``scale``."""
     reached: jax.Array
@@ -60,6 +62,7 @@ def stiff(
     *,
     first_step: jax.Array,
     scale: jax.Array,
+    integrand: Callable[[jax.Array, Any, Any], jax.Array] | None = None,
     num_steps: int = 250,
     tangent_solve: implicit.TangentSolve = implicit.dense,
     hint: Any = (),
@@ -74,6 +77,8 @@ def stiff(
       params: pytree; the solution is differentiable in every leaf, and in ``start``.
       first_step: a time, > 0, below every time scale of f near the start; scalar.
       scale: what an error counts against, as y or scalar; inf for a component that does not.
+      integrand: ``integrand(y, params, hint)``, a scalar whose integral is wanted: a component on
+        which no other depends, outside the implicit system. It counts in no error estimate.
       num_steps: steps to try, besides m to hit the times wanted; static.
       tangent_solve: solves with I − h ∂f/∂y, as for :func:`solvers.implicit.attach`.
       hint: the first hint.
@@ -92,13 +97,14 @@ def stiff(
     times = jnp.asarray(times, start.dtype)
     tolerance = TOLERANCE[start.dtype.itemsize]
     # from the recorded y of a step everything inside it can be had again
-    attempt = jax.checkpoint(partial(_extrapolated, rate, tangent_solve, scale))
+    along = integrand or (lambda y, params, hint: jnp.zeros((), y.dtype))
+    attempt = jax.checkpoint(partial(_extrapolated, rate, along, tangent_solve, scale))
 
     def step(s: _State) -> _State:
         left = times.at[s.wanted].get(mode="clip") - s.t
         hits = s.h >= lax.stop_gradient(left)
         h = jnp.where(hits, left, s.h)
-        y, hint, error, solved = attempt(s.y, h, params, s.hint)
+        y, added, hint, error, solved = attempt(s.y, h, params, s.hint)
         error = jnp.max(lax.stop_gradient(error) / scale)
         good = solved & (error <= tolerance)
         factor = 0.8 * (tolerance / jnp.maximum(error, 0.01 * tolerance)) ** (1 / _columns(y))
@@ -108,6 +114,7 @@ def stiff(
         done = _State(
             s.t + h,
             y,
+            s.integral + added,
             jnp.where(hits, jnp.maximum(s.h, suggested), suggested),
             hint,
             s.wanted + hits.astype(s.wanted.dtype),
@@ -116,20 +123,24 @@ def stiff(
         again = s._replace(h=suggested)
         return jax.tree.map(partial(jnp.where, good), done, again)
 
-    def unless_done(s: _State, _: None) -> tuple[_State, tuple[jax.Array, jax.Array]]:
+    def unless_done(s: _State, _: None) -> tuple[_State, tuple[jax.Array, ...]]:
         s = lax.cond(s.wanted < times.shape[0], step, lambda s: s, s)
-        return s, (s.wanted, s.y)
+        return s, (s.wanted, s.y, s.integral)
 
     zero = jnp.zeros((), start.dtype)
     first = jnp.asarray(lax.stop_gradient(first_step), start.dtype)
-    state = _State(zero, start, first, hint, jnp.zeros((), int), zero)
-    state, (passed, y) = lax.scan(unless_done, state, length=num_steps + times.shape[0])
+    state = _State(zero, start, zero, first, hint, jnp.zeros((), int), zero)
+    state, (passed, y, integral) = lax.scan(unless_done, state, length=num_steps + times.shape[0])
     index = jnp.arange(times.shape[0])
     position = jnp.searchsorted(passed, index, side="right")  # the first step that passed each
     reached = index < state.wanted
-    y = jnp.where(reached.reshape(-1, *[1] * start.ndim), y.at[position].get(mode="clip"), jnp.nan)
+
+    def wanted(x: jax.Array) -> jax.Array:
+        there = reached.reshape(-1, *[1] * (x.ndim - 1))
+        return jnp.where(there, x.at[position].get(mode="clip"), jnp.nan)
+
     tried = jnp.sum(passed < times.shape[0]) + 1
-    return Trajectory(y, state.error, reached[-1], tried)
+    return Trajectory(wanted(y), wanted(integral), state.error, reached[-1], tried)
 
 
 def first_step(
@@ -155,6 +166,7 @@ def first_step(
 class _State(NamedTuple):
     t: jax.Array
     y: jax.Array
+    integral: jax.Array
     h: jax.Array
     hint: Any
     wanted: jax.Array  # index of the time to hit next
@@ -195,35 +207,41 @@ def _schedule(columns: int) -> _Schedule:
 
 def _extrapolated(
     rate: Rate,
+    integrand: Any,
     solve: implicit.TangentSolve,
     scale: jax.Array,
     y: jax.Array,
     h: jax.Array,
     params: Any,
     hint: Any,
-) -> tuple[jax.Array, Any, jax.Array, jax.Array]:
-    """y(t + h), the hint there, the error estimate, and whether Newton's method converged."""
+) -> tuple[jax.Array, jax.Array, Any, jax.Array, jax.Array]:
+    """y(t + h), the integral's gain, the hint, the error estimate, whether Newton converged."""
     columns = _columns(y)
     schedule = _schedule(columns)
     lanes = schedule.share.shape[1]
-    euler = jax.vmap(lambda d, h, hint: _euler(rate, solve, scale, y, d, h, params, hint))
 
-    def advance(state: tuple[jax.Array, Any], row: tuple[jax.Array, jax.Array]) -> Any:
-        d, hints = state
+    def euler(d: jax.Array, g: jax.Array, h: jax.Array, hint: Any) -> tuple[Any, ...]:
+        d, hint, solved = _euler(rate, solve, scale, y, d, h, params, hint)
+        return d, g + h * integrand(y + d, params, hint), hint, solved
+
+    def advance(state: tuple[jax.Array, ...], row: tuple[jax.Array, jax.Array]) -> Any:
+        d, g, hints = state
         share, restart = row
         d = jnp.where(restart.reshape(-1, *[1] * y.ndim), 0, d)
-        d, hints, solved = euler(d, share * h, hints)
-        return (d, hints), (d, jnp.all(solved))
+        g = jnp.where(restart, 0, g)
+        d, g, hints, solved = jax.vmap(euler)(d, g, share * h, hints)
+        return (d, g, hints), (d, g, jnp.all(solved))
 
     start = jnp.zeros((lanes, *y.shape), y.dtype)
     hints = jax.tree.map(lambda x: jnp.broadcast_to(x, (lanes, *jnp.shape(x))), hint)
     rows = jnp.asarray(schedule.share, y.dtype), jnp.asarray(schedule.restart)
-    (_, hints), (moves, solved) = lax.scan(advance, (start, hints), rows)
-    moves = jnp.stack([moves[end] for end in schedule.ends])
-    best = jnp.tensordot(jnp.asarray(_weights(1, columns), y.dtype), moves, 1)
-    coarser = jnp.tensordot(jnp.asarray(_weights(2, columns), y.dtype), moves[1:], 1)
+    nothing = jnp.zeros(lanes, y.dtype)
+    (_, _, hints), (d, g, solved) = lax.scan(advance, (start, nothing, hints), rows)
+    d, g = (jnp.stack([x[end] for end in schedule.ends]) for x in (d, g))
+    weights, fewer = (jnp.asarray(_weights(n, columns), y.dtype) for n in (1, 2))
+    best, coarser = jnp.tensordot(weights, d, 1), jnp.tensordot(fewer, d[1:], 1)
     hint = jax.tree.map(lambda x: x[0], hints)
-    return y + best, hint, jnp.abs(best - coarser), jnp.all(solved)
+    return y + best, weights @ g, hint, jnp.abs(best - coarser), jnp.all(solved)
 
 
 def _euler(

@@ -118,8 +118,13 @@ def _advanced(matrix: Tridiagonal, w: _Scaled, length: jax.Array) -> _Scaled:
     count = jnp.maximum(1.0, jnp.ceil(jnp.max(jnp.where(feasible, size, 0)) / budget))
     h = jnp.where(feasible, length / count, jnp.nan)[..., None]  # a NaN lane ends no later
     step = Tridiagonal((matrix.diagonal + Lam[..., None]) * h, matrix.upper * h, matrix.lower * h)
-    w = lax.fori_loop(0, count.astype(int), lambda _, w: _one_step(step, w), w)
-    return w._replace(level=w.level - Lam * length)
+    shift = Lam * h[..., 0]  # step by step: the sum of all would leave the level few digits
+
+    def advance(_: jax.Array, w: _Scaled) -> _Scaled:
+        w = _one_step(step, w)
+        return w._replace(level=w.level - shift)
+
+    return lax.fori_loop(0, count.astype(int), advance, w)
 
 
 def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:

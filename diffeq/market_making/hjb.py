@@ -155,8 +155,8 @@ class System(NamedTuple):
     floor: Any
 
 
-# The state is y = (u(−Q), …, u(Q−1), theta(Q)) with u(q) = theta(q+1) − theta(q): quotes are
-# differences, and theta's common growth would drown them; row q involves its neighbours only.
+# The state is u(q) = theta(q+1) − theta(q), q = −Q..Q−1: quotes are differences, and theta's common
+# growth would drown them. Its row q involves neighbours only; theta(0) is an integral beside it.
 
 
 def best(u: jax.Array, system: System, near: Any = (None, None)) -> tuple[Best, Best]:
@@ -174,37 +174,46 @@ def best(u: jax.Array, system: System, near: Any = (None, None)) -> tuple[Best, 
     return bid, ask
 
 
-def rate(y: jax.Array, system: System, near: Any) -> tuple[jax.Array, Any]:
-    """y_tau, and the margins with which it was found."""
-    q = inventories(y.shape[0] // 2, y.dtype)
-    bid, ask = best(y[:-1], system, near)
-    none = jnp.zeros(1, y.dtype)
+def rate(u: jax.Array, system: System, near: Any) -> tuple[jax.Array, Any]:
+    """u_tau, and the margins with which it was found."""
+    bid, ask = best(u, system, near)
+    return jnp.diff(_theta_tau(bid, ask, system)), (bid.margin, ask.margin)
+
+
+def middle(u: jax.Array, system: System, near: Any) -> jax.Array:
+    """theta_tau(0)."""
+    Q = u.shape[0] // 2
+    bid, ask = best(u, system, near)
+    return bid.gain[Q] + ask.gain[Q - 1]
+
+
+def _theta_tau(bid: Best, ask: Best, system: System) -> jax.Array:
+    none = jnp.zeros_like(bid.gain[:1])
+    q = inventories(bid.gain.shape[0] // 2, none.dtype)
     earned = jnp.concatenate([bid.gain, none]) + jnp.concatenate([none, ask.gain])
-    theta_tau = system.drift * q - system.risk * q**2 + earned
-    return jnp.concatenate([jnp.diff(theta_tau), theta_tau[-1:]]), (bid.margin, ask.margin)
+    return system.drift * q - system.risk * q**2 + earned
 
 
 @partial(jax.jit, static_argnums=3)
 def _solve(p: Problem, system: System, times: jax.Array, Q: int) -> Solution:
     dtype = times.dtype
     q = inventories(Q, dtype)
-    start = jnp.concatenate([jnp.diff(-p.phi_T * q**2), -p.phi_T * q[-1:] ** 2])
+    start = jnp.diff(-p.phi_T * q**2)
     first_step, near, m = _start(start, system)
-    scale = jnp.full_like(start, m).at[-1].set(jnp.inf)  # theta(Q) feeds back into nothing
-    tau = times[-1] - times[::-1]
     found = ode.stiff(
         rate,
         start,
-        tau,
+        times[-1] - times[::-1],
         system,
         first_step=first_step,
-        scale=scale,
+        scale=m,
+        integrand=middle,
         tangent_solve=implicit.tridiagonal,
         hint=near,
     )
-    u = found.y[::-1, :-1]
-    below = jnp.cumsum(u[:, ::-1], axis=1)[:, ::-1]  # theta(Q) − theta(q)
-    theta = found.y[::-1, -1:] - jnp.concatenate([below, jnp.zeros_like(u[:, :1])], axis=1)
+    u = found.y[::-1]
+    theta = jnp.concatenate([jnp.zeros_like(u[:, :1]), jnp.cumsum(u, axis=1)], axis=1)
+    theta = theta - theta[:, Q : Q + 1] + found.integral[::-1, None]
     bids, asks = jax.vmap(lambda u: best(u, system))(u)
     up = bids.margin - u + ((q[:-1] + 1) * p.eps)[None]
     down = asks.margin + u - (q[:-1] * p.eps)[None]
@@ -228,13 +237,13 @@ TOLERANCE = {8: 1e-7, 4: 1e-2}
 """Largest estimated error of theta's differences over the inverse hazard, by a number's bytes."""
 
 
-def _start(y: jax.Array, system: System) -> tuple[jax.Array, Any, jax.Array]:
+def _start(u: jax.Array, system: System) -> tuple[jax.Array, Any, jax.Array]:
     """A time below every time scale at T, the margins there, and the least inverse hazard."""
-    y, system = lax.stop_gradient((y, system))
-    bid, ask = best(y[:-1], system)
+    u, system = lax.stop_gradient((u, system))
+    bid, ask = best(u, system)
     near = bid.margin, ask.margin
-    f, slope, _ = jax.linearize(lambda y: rate(y, system, near), y, has_aux=True)
-    alternating = jnp.where(jnp.arange(y.shape[0]) % 2 == 0, 1.0, -1.0).astype(y.dtype)
-    fastest = jnp.max(jnp.abs(slope(alternating)[:-1]))  # the norm: neighbours' rates add
+    f, slope, _ = jax.linearize(lambda u: rate(u, system, near), u, has_aux=True)
+    alternating = jnp.where(jnp.arange(u.shape[0]) % 2 == 0, 1.0, -1.0).astype(u.dtype)
+    fastest = jnp.max(jnp.abs(slope(alternating)))  # the norm: neighbours' rates add
     m = jnp.minimum(jnp.min(near[0]), jnp.min(near[1]))
-    return 0.05 / (fastest + jnp.max(jnp.abs(f[:-1])) / m), near, m
+    return 0.05 / (fastest + jnp.max(jnp.abs(f)) / m), near, m

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffeq.market_making import exponential, hjb
 from diffeq.market_making.model import Params, Solution, inventories
@@ -52,18 +53,16 @@ def solve(
     0.673
     """
     shape: Any = dict(max_inventory=max_inventory, times=times, objective=objective)
-    if intensity is None and depth_floor is None and _one_k(params):
+    if intensity is None and depth_floor is None and _one_k(params.k):
         return exponential.solve(params, **shape)
     return hjb.solve(params, intensity=intensity, depth_floor=depth_floor, **shape)
 
 
-def _one_k(params: Params) -> bool:
+def _one_k(k: Any) -> bool:
     """Whether both sides are known to share k."""
-    if jnp.ndim(params.k) == 0:
-        return True
-    return (
-        not isinstance(params.k, jax.core.Tracer) and len(set(jnp.asarray(params.k).tolist())) == 1
-    )
+    if isinstance(k, tuple | list) and any(isinstance(side, jax.core.Tracer) for side in k):
+        return False
+    return np.ndim(k) == 0 or (not isinstance(k, jax.core.Tracer) and np.ptp(np.asarray(k)) == 0)
 
 
 class Residual(NamedTuple):
