@@ -18,12 +18,16 @@ LANES = 4096
 """Lanes per block: a few dozen float64 fields of that length fit a core's second-level cache."""
 
 
-def in_blocks(fn: Callable[..., Any], *, lanes: int = LANES) -> Callable[..., Any]:
+def in_blocks(
+    fn: Callable[..., Any], *, lanes: int = LANES, work: Callable[..., jax.Array] | None = None
+) -> Callable[..., Any]:
     """Return ``fn`` with a ``vmap`` that runs large batches block by block on a CPU.
 
     Args:
       fn: pure function of arrays (pytrees of them), without side effects.
       lanes: batch elements per block; a batch of at most two blocks is left whole.
+      work: of the same arguments, a scalar: how long a lane takes, where that depends on them. A
+        block runs until its slowest lane is done: blocks are then made of lanes alike in this.
 
     The result may be nested in jit and vmap. It is not for differentiation: call it on
     ``stop_gradient`` inputs and attach the derivative to what it returns (:mod:`solvers.implicit`).
@@ -37,11 +41,12 @@ def in_blocks(fn: Callable[..., Any], *, lanes: int = LANES) -> Callable[..., An
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
         whole = jax.vmap(fn, in_axes=axes, axis_size=axis_size)
         if axis_size <= 2 * lanes:
-            out = in_blocks(whole, lanes=max(1, lanes // max(1, axis_size)))(*args)
+            total = None if work is None else _largest(work, axes, axis_size)
+            out = in_blocks(whole, lanes=max(1, lanes // max(1, axis_size)), work=total)(*args)
         else:
             out = lax.platform_dependent(
                 *args,
-                cpu=lambda *args: _by_blocks(fn, args, axes, axis_size, lanes),
+                cpu=lambda *args: _by_blocks(fn, args, axes, axis_size, lanes, work),
                 default=whole,
             )
         return out, jax.tree.map(lambda _: True, out)
@@ -49,25 +54,42 @@ def in_blocks(fn: Callable[..., Any], *, lanes: int = LANES) -> Callable[..., An
     return blocked
 
 
+def _largest(work: Callable[..., jax.Array], axes: Any, axis_size: int) -> Callable[..., jax.Array]:
+    """The work of a small batch: its slowest lane's."""
+    return lambda *args: jnp.max(jax.vmap(work, in_axes=axes, axis_size=axis_size)(*args))
+
+
 def _by_blocks(
-    fn: Callable[..., Any], args: tuple[Any, ...], axes: Any, axis_size: int, lanes: int
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    axes: Any,
+    axis_size: int,
+    lanes: int,
+    work: Callable[..., jax.Array] | None,
 ) -> Any:
     """``vmap(fn)``, ``lanes`` at a time; the last block overlaps the one before it."""
+    if work is not None:
+        order = jnp.argsort(jax.vmap(work, in_axes=axes, axis_size=axis_size)(*args))
 
     def block(start: jax.Array) -> Any:
         def cut(leaf: jax.Array, axis: int | None) -> jax.Array:
-            return leaf if axis is None else lax.dynamic_slice_in_dim(leaf, start, lanes)
+            if axis is None:
+                return leaf
+            if work is None:
+                return lax.dynamic_slice_in_dim(leaf, start, lanes)
+            return leaf[lax.dynamic_slice_in_dim(order, start, lanes)]
 
         cuts = jax.tree.map(cut, args, axes)
         return jax.vmap(fn, in_axes=axes, axis_size=lanes)(*cuts)
 
+    def put(all_: jax.Array, part: jax.Array, start: jax.Array) -> jax.Array:
+        if work is None:
+            return lax.dynamic_update_slice_in_dim(all_, part, start, 0)
+        return all_.at[lax.dynamic_slice_in_dim(order, start, lanes)].set(part)
+
     def body(i: jax.Array, whole: Any) -> Any:
         start = jnp.minimum(i * lanes, axis_size - lanes)
-        return jax.tree.map(
-            lambda all_, part: lax.dynamic_update_slice_in_dim(all_, part, start, 0),
-            whole,
-            block(start),
-        )
+        return jax.tree.map(lambda all_, part: put(all_, part, start), whole, block(start))
 
     # one constant each: equal ones would be shared by the compiler, then copied for every output
     shapes, tree = jax.tree.flatten(jax.eval_shape(block, 0))

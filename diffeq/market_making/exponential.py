@@ -38,6 +38,7 @@ from diffeq.market_making.model import (
     inventories,
     validated,
 )
+from solvers.blocks import in_blocks
 from solvers.tridiagonal import LogVector, Tridiagonal, log_exponential
 
 
@@ -106,6 +107,7 @@ def _solve(p: Problem, times: jax.Array, Q: int, objective: str) -> Solution:
         & (p.k_b == p.k_a)
         & jnp.all(jnp.diff(times) > 0)
         & jnp.all(jnp.isfinite(theta))
+        & (w.truncation <= 100 * float(jnp.finfo(k.dtype).eps))
     )
     theta, up, down = poison((theta, up, down), ok, (p, times))
     fields = theta, jnp.concatenate([up, edge], 1), jnp.concatenate([edge, down], 1)
@@ -138,7 +140,21 @@ def log1p_over(x: jax.Array) -> jax.Array:
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def log_w(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
     """log w at times to go tau, increasing, shape (m,), from the coefficients."""
-    return _series(coefficients, lax.stop_gradient(tau), Q)
+    lanes = max(1, _CACHED // (2 * Q + 1))
+    series = in_blocks(partial(_series, Q=Q), lanes=lanes, work=partial(_work, Q=Q))
+    found: LogVector = series(coefficients, lax.stop_gradient(tau))
+    return found
+
+
+_CACHED = 3200
+"""Inventories of all lanes worked on together: a dozen arrays of them stay in a core's cache."""
+
+
+def _work(coefficients: Linear, tau: jax.Array, Q: int) -> jax.Array:
+    """Largest rate times longest interval, near enough: what the number of terms depends on."""
+    eta_b, eta_a, c_1, c_2, _ = coefficients
+    rate = c_2 * Q**2 + jnp.abs(c_1) * Q + eta_b + eta_a
+    return rate * jnp.max(jnp.diff(tau, prepend=jnp.zeros_like(tau[:1])))
 
 
 def _series(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:

@@ -147,3 +147,24 @@ def test_blocks_of_no_lanes_are_refused(lanes: int) -> None:
     """A block holds at least one lane."""
     with pytest.raises(ValueError, match="lanes"):
         blocks.in_blocks(fn, lanes=lanes)
+
+
+@pytest.mark.parametrize("outer", [1, 3])
+def test_lanes_alike_in_work_go_together(outer: int) -> None:
+    """Every lane's own result in its own place, and blocks of neighbours in work."""
+    n = jnp.asarray(np.random.default_rng(1).permutation(50)[: 50 - 50 % outer].reshape(outer, -1))
+    seen = []
+
+    def spread(block: jax.Array) -> jax.Array:
+        seen.append(int(np.ptp(block)))
+        return block
+
+    def watched(n: jax.Array) -> jax.Array:
+        shape = jax.ShapeDtypeStruct(n.shape, n.dtype)
+        n = jax.pure_callback(spread, shape, n, vmap_method="broadcast_all")
+        return jax.lax.while_loop(lambda i: i < n, lambda i: i + 1, 0 * n)
+
+    steps = jax.vmap(jax.vmap(blocks.in_blocks(watched, lanes=LANES, work=lambda n: n)))(n)
+    np.testing.assert_array_equal(steps, n)
+    if outer == 1:
+        assert max(seen) < 2 * LANES, "a block of lanes in any order would span some 40"
