@@ -19,7 +19,11 @@ LANES = 4096
 
 
 def in_blocks(
-    fn: Callable[..., Any], *, lanes: int = LANES, work: Callable[..., jax.Array] | None = None
+    fn: Callable[..., Any],
+    *,
+    lanes: int = LANES,
+    work: Callable[..., jax.Array] | None = None,
+    batched: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Return ``fn`` with a ``vmap`` that runs large batches block by block on a CPU.
 
@@ -28,6 +32,8 @@ def in_blocks(
       lanes: batch elements per block; a batch of at most two blocks is left whole.
       work: of the same arguments, a scalar: how long a lane takes, where that depends on them. A
         block runs until its slowest lane is done: blocks are then made of lanes alike in this.
+      batched: ``fn`` of arguments that all have a leading axis, where there is something better to
+        do for a batch than ``jax.vmap(fn)`` (a decision for all lanes, which vmap takes for each).
 
     The result may be nested in jit and vmap. It is not for differentiation: call it on
     ``stop_gradient`` inputs and attach the derivative to what it returns (:mod:`solvers.implicit`).
@@ -39,14 +45,16 @@ def in_blocks(
     @blocked.def_vmap
     def rule(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[Any, Any]:
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
-        whole = jax.vmap(fn, in_axes=axes, axis_size=axis_size)
+        whole = _mapped(fn, batched, axes, axis_size)
         if axis_size <= 2 * lanes:
             total = None if work is None else _largest(work, axes, axis_size)
             out = in_blocks(whole, lanes=max(1, lanes // max(1, axis_size)), work=total)(*args)
         else:
             out = lax.platform_dependent(
                 *args,
-                cpu=lambda *args: _by_blocks(fn, args, axes, axis_size, lanes, work),
+                cpu=lambda *args: _by_blocks(
+                    _mapped(fn, batched, axes, lanes), args, axes, axis_size, lanes, work
+                ),
                 default=whole,
             )
         return out, jax.tree.map(lambda _: True, out)
@@ -59,15 +67,31 @@ def _largest(work: Callable[..., jax.Array], axes: Any, axis_size: int) -> Calla
     return lambda *args: jnp.max(jax.vmap(work, in_axes=axes, axis_size=axis_size)(*args))
 
 
+def _mapped(
+    fn: Callable[..., Any], batched: Callable[..., Any] | None, axes: Any, size: int
+) -> Callable[..., Any]:
+    """``fn`` of a batch of that size."""
+    if batched is None:
+        return jax.vmap(fn, in_axes=axes, axis_size=size)
+
+    def on_all(*args: Any) -> Any:
+        def repeat(leaf: jax.Array, axis: int | None) -> jax.Array:
+            return jnp.broadcast_to(leaf, (size, *leaf.shape)) if axis is None else leaf
+
+        return batched(*jax.tree.map(repeat, args, axes))
+
+    return on_all
+
+
 def _by_blocks(
-    fn: Callable[..., Any],
+    many: Callable[..., Any],
     args: tuple[Any, ...],
     axes: Any,
     axis_size: int,
     lanes: int,
     work: Callable[..., jax.Array] | None,
 ) -> Any:
-    """``vmap(fn)``, ``lanes`` at a time; the last block overlaps the one before it."""
+    """``many``, ``lanes`` at a time; the last block overlaps the one before it."""
     if work is not None:
         order = jnp.argsort(jax.vmap(work, in_axes=axes, axis_size=axis_size)(*args))
 
@@ -79,8 +103,7 @@ def _by_blocks(
                 return lax.dynamic_slice_in_dim(leaf, start, lanes)
             return leaf[lax.dynamic_slice_in_dim(order, start, lanes)]
 
-        cuts = jax.tree.map(cut, args, axes)
-        return jax.vmap(fn, in_axes=axes, axis_size=lanes)(*cuts)
+        return many(*jax.tree.map(cut, args, axes))
 
     def put(all_: jax.Array, part: jax.Array, start: jax.Array) -> jax.Array:
         if work is None:

@@ -7,15 +7,17 @@ cancels and each component is right to its own last digits:
 
     exp(hM) w = exp(−h Lam) Σ_j (h (M + Lam I))^j w / j!,    Lam = max_q(−M_qq)
 
-over steps h small enough for the series to stay in range. A component is kept as mantissa and
-exponent; within a step it is scaled by 2^D_q, D the smallest envelope of the exponents that is not
-so steep as to let the rescaled terms outgrow those of the step itself.
+over steps h small enough for the series to stay in range, summed by Horner's rule. Where components
+leave the floating range, each is kept as mantissa and exponent; within a step it is scaled by
+2^D_q, D the smallest envelope of the exponents that is not so steep as to let the rescaled terms
+outgrow those of the step itself.
 
-Reference: the uniformisation of Grassmann (1977), Computers & Operations Research 4, 47–53.
+Reference: uniformisation: Grassmann (1977), Computers & Operations Research 4, 47–53. Horner's rule
+in powers of a matrix: Paterson & Stockmeyer (1973), SIAM Journal on Computing 2, 60–66.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,26 +67,176 @@ def log_exponential(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array)
     >>> round(float(w.shape[0, 0] + w.level[0]), 6)
     1.0
     """
+    plain, fits = _in_range(matrix, log_start, times)
+    result: LogVector = lax.cond(
+        jnp.all(fits), lambda *_: plain, _by_exponents, matrix, log_start, times
+    )
+    return result
+
+
+_LOG2 = 0.6931471805599453
+MOST = 1e6
+"""Largest (Lam + off-diagonals) t of an interval: some three million products. Beyond, NaN."""
+
+
+class _Steps(NamedTuple):
+    """An interval in equal steps, as many for all lanes."""
+
+    h: jax.Array  # (...); NaN where there would be far too many: such a lane ends no later
+    number: jax.Array
+
+
+def _steps(rate: jax.Array, length: jax.Array, budget: float) -> _Steps:
+    """Steps of rate · h at most ``budget``."""
+    size = lax.stop_gradient(rate * length)
+    feasible = size <= MOST
+    number = jnp.ceil(jnp.max(jnp.where(feasible, size, 0)) / budget)
+    number = jnp.maximum(1.0, number)
+    return _Steps(jnp.where(feasible, length / number, jnp.nan), number.astype(int))
+
+
+def _rates(matrix: Tridiagonal) -> tuple[jax.Array, jax.Array]:
+    """Lam, and the largest row sum of M + Lam I, near enough; shape (...)."""
+    Lam = lax.stop_gradient(jnp.max(-matrix.diagonal, axis=-1))
+    return Lam, Lam + jnp.max(matrix.upper, axis=-1) + jnp.max(matrix.lower, axis=-1)
+
+
+# Components that a floating number can hold beside each other
+
+_POWER = 4
+"""Terms added at a time, by powers of the matrix."""
+_ROOM = {8: 1e-246, 4: 1e-30}
+"""Smallest component beside the largest, by the bytes of a number: what underflows is nothing."""
+_REACH = {8: 300.0, 4: 60.0}
+"""Largest rate · h of one step, by the bytes of a number: e^x must stay in range."""
+
+
+def _in_range(
+    matrix: Tridiagonal, log_start: jax.Array, times: jax.Array
+) -> tuple[LogVector, jax.Array]:
+    """The exponential, and per lane whether its components stayed in range."""
+    Lam, rate = _rates(matrix)
+    none = jnp.zeros_like(log_start[..., :1])
+    band = [
+        jnp.concatenate([none, matrix.lower], axis=-1),
+        matrix.diagonal + Lam[..., None],
+        jnp.concatenate([matrix.upper, none], axis=-1),
+    ]
+    power = band
+    for _ in range(_POWER - 1):
+        power = _product(band, power)
+    lowest = jnp.full_like(Lam, _ROOM[log_start.dtype.itemsize])
+
+    def interval(state: Any, length: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        steps = _steps(rate, length, _REACH[log_start.dtype.itemsize])
+
+        def advance(_: Any, state: Any) -> Any:
+            w, level, fits, truncation = state
+            w, left_out = _summed(band, power, steps.h, w, fits)
+            top = jnp.max(w, axis=-1)
+            w = w / top[..., None]
+            level = level + (jnp.log(top) - Lam * steps.h)  # step by step: each is small
+            fits &= (lax.stop_gradient(jnp.min(w, axis=-1)) >= lowest) & (left_out < 1)
+            return w, level, fits, jnp.maximum(truncation, left_out)
+
+        state = lax.fori_loop(0, steps.number, advance, state)
+        return state, (jnp.log(state[0]), state[1])
+
+    level = jnp.max(log_start, axis=-1)
+    w = jnp.exp(log_start - level[..., None])
+    state = w, level, jnp.min(w, axis=-1) >= lowest, jnp.zeros_like(level)
+    state, (shape, level) = lax.scan(interval, state, _intervals(times))
+    result = LogVector(jnp.moveaxis(shape, 0, -2), jnp.moveaxis(level, 0, -1), state[3])
+    return result, state[2]
+
+
+def _intervals(times: jax.Array) -> jax.Array:
+    """Their lengths, the first from 0, in front."""
+    return jnp.moveaxis(jnp.diff(times, prepend=jnp.zeros_like(times[..., :1])), -1, 0)
+
+
+def _summed(
+    band: list[jax.Array], power: list[jax.Array], h: jax.Array, w: jax.Array, fits: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Σ_j (h B)^j w/j! by Horner's rule, and what it leaves out, relative to any component."""
+    terms, h = [w], h[..., None]
+    for _ in range(_POWER - 1):
+        terms.append(_applied(band, terms[-1]))
+    growth = lax.stop_gradient(terms[1] / w * h)
+    m, left_out = _number_of_terms(jnp.min(growth, axis=-1), jnp.max(growth, axis=-1), fits)
+
+    def horner(i: jax.Array, s: jax.Array) -> jax.Array:
+        j = m - (i + 1) * _POWER  # s holds the terms from j + _POWER on, times j!
+        total, share = terms[0], jnp.ones_like(h)
+        for p in range(1, _POWER):
+            share = share * h / (j + p)
+            total = total + share * terms[p]
+        return total + (share * h / (j + _POWER)) * _applied(power, s)
+
+    return lax.fori_loop(0, m // _POWER, horner, jnp.zeros_like(w)), left_out
+
+
+def _number_of_terms(
+    least: jax.Array, most: jax.Array, fits: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """m, all lanes', and each lane's bound on what Σ_{j<m} B^j w/j! leaves out, relatively.
+
+    With least · w ≤ B w ≤ most · w, the sum is at least e^least w and the rest at most Σ_{j≥m}
+    most^j/j! w; m! ≥ (m/e)^m. The rest is small where m (log(m/most) − 1) + least is a margin: a
+    convex equation, solved by Newton's method from above. 0 if a lane is out of range anyway.
+    """
+    margin = -math.log(1e-5 * float(jnp.finfo(most.dtype).eps))
+    possible = jnp.all(fits & (most < 5 * _REACH[most.dtype.itemsize]))
+    x, low = (jnp.where(possible, v, 1) for v in (jnp.maximum(most, 1), least))
+    m = math.e * x + margin
+    for _ in range(3):
+        m = m - (m * (jnp.log(m / x) - 1) + low - margin) / jnp.log(m / x)
+    m = jnp.ceil(jnp.max(m) / _POWER) * _POWER
+    left_out = jnp.exp(m * (1 - jnp.log(m / x)) - low)
+    return jnp.where(possible, m, 0).astype(int), jnp.where(possible, left_out, 1)
+
+
+def _product(a: list[jax.Array], b: list[jax.Array]) -> list[jax.Array]:
+    """The diagonals of the product of two band matrices, lowest first."""
+    half = len(a) // 2
+    out: list[Any] = [0.0] * (len(a) + len(b) - 1)
+    for i, left in enumerate(a):
+        for k, right in enumerate(b):
+            out[i + k] = out[i + k] + left * _shifted(right, i - half)
+    return out
+
+
+def _applied(band: list[jax.Array], x: jax.Array) -> jax.Array:
+    """A band matrix, by its diagonals, times a vector."""
+    half, n = len(band) // 2, x.shape[-1]
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)])
+    terms = (d * padded[..., i : i + n] for i, d in enumerate(band))
+    return sum(terms, jnp.zeros((), x.dtype))
+
+
+def _shifted(x: jax.Array, by: int) -> jax.Array:
+    """x_{q+by}, 0 beyond the ends."""
+    n, pad = x.shape[-1], abs(by)
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(pad, pad)])[..., pad + by : pad + by + n]
+
+
+# Components of any size: mantissa and exponent each
+
+_BUDGET = {8: 128.0, 4: 32.0}
+"""Largest rate · h of one step, by the bytes of a number."""
+
+
+def _by_exponents(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array) -> LogVector:
     exponent = jnp.floor(log_start / _LOG2)
     zero = log_start[..., 0] * 0
     start = _normalised(_Scaled(jnp.exp(log_start - exponent * _LOG2), exponent, zero, zero))
-    lengths = jnp.diff(times, prepend=jnp.zeros_like(times[..., :1]))
 
     def interval(w: _Scaled, length: jax.Array) -> tuple[_Scaled, tuple[jax.Array, jax.Array]]:
         w = _advanced(matrix, w, length)
         return w, (jnp.log(w.mantissa) + w.exponent * _LOG2, w.level)
 
-    end, (shape, level) = lax.scan(interval, start, jnp.moveaxis(lengths, -1, 0))
+    end, (shape, level) = lax.scan(interval, start, _intervals(times))
     return LogVector(jnp.moveaxis(shape, 0, -2), jnp.moveaxis(level, 0, -1), end.truncation)
-
-
-_LOG2 = 0.6931471805599453
-_POWER = 4
-"""Terms added at a time, by the powers of the step up to this one."""
-MOST = 1e6
-"""Largest (Lam + off-diagonals) t of an interval: some three million products. Beyond, NaN."""
-_BUDGET = {8: 128.0, 4: 32.0}
-"""Largest h (Lam + off-diagonals) of one step, by the bytes of a number: e^x must stay in range."""
 
 
 class _Scaled(NamedTuple):
@@ -109,90 +261,39 @@ def _normalised(w: _Scaled) -> _Scaled:
 
 
 def _advanced(matrix: Tridiagonal, w: _Scaled, length: jax.Array) -> _Scaled:
-    """w after that length of time, in equal steps, as many for all lanes; NaN if far too many."""
-    Lam = lax.stop_gradient(jnp.max(-matrix.diagonal, axis=-1))
-    rate = Lam + jnp.max(matrix.upper, axis=-1) + jnp.max(matrix.lower, axis=-1)
-    size = lax.stop_gradient(rate * length)
-    feasible = size <= MOST
-    budget = _BUDGET[w.mantissa.dtype.itemsize]
-    count = jnp.maximum(1.0, jnp.ceil(jnp.max(jnp.where(feasible, size, 0)) / budget))
-    h = jnp.where(feasible, length / count, jnp.nan)[..., None]  # a NaN lane ends no later
+    """w after that length of time."""
+    Lam, rate = _rates(matrix)
+    steps = _steps(rate, length, _BUDGET[w.mantissa.dtype.itemsize])
+    h = steps.h[..., None]
     step = Tridiagonal((matrix.diagonal + Lam[..., None]) * h, matrix.upper * h, matrix.lower * h)
-    shift = Lam * h[..., 0]  # step by step: the sum of all would leave the level few digits
 
     def advance(_: jax.Array, w: _Scaled) -> _Scaled:
         w = _one_step(step, w)
-        return w._replace(level=w.level - shift)
+        return w._replace(level=w.level - Lam * steps.h)
 
-    return lax.fori_loop(0, count.astype(int), advance, w)
+    return lax.fori_loop(0, steps.number, advance, w)
 
 
 def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
-    """Σ_j step^j w/j! by Horner's rule, :data:`_POWER` terms at a time, all scaled by 2^D."""
+    """Σ_j step^j w/j!, all scaled by 2^D."""
     D = _envelope(step, w.exponent)
     rise = jnp.diff(D, axis=-1)
     none = jnp.zeros_like(D[..., :1])
     upper, lower = _rescaled(step.upper, rise), _rescaled(step.lower, -rise)
-    B = [jnp.concatenate([none, lower], -1), step.diagonal, jnp.concatenate([upper, none], -1)]
+    band = [jnp.concatenate([none, lower], -1), step.diagonal, jnp.concatenate([upper, none], -1)]
     start = w.mantissa * jnp.exp2(w.exponent - D)
-    powers, terms = [B], [start]
-    for _ in range(_POWER - 1):
-        powers.append(_product(B, powers[-1]))
-        terms.append(_applied(B, terms[-1]))
-
-    size = lax.stop_gradient(jnp.max(sum(B), axis=-1))
-    count = _number_of_terms(size)
+    size = lax.stop_gradient(jnp.max(sum(band), axis=-1))
+    margin = -math.log(1e-5 * float(jnp.finfo(size.dtype).eps))
+    # (x e/m)^m ≤ exp(−margin) at m = e x + margin, for y log y ≥ y − 1
+    m = jnp.ceil(math.e * jnp.max(jnp.where(jnp.isfinite(size), size, 0)) + margin)
 
     def horner(i: jax.Array, s: jax.Array) -> jax.Array:
-        j = (count // _POWER - 1 - i) * _POWER  # s holds the terms from j + _POWER on, times j!
-        total, share = terms[0], jnp.ones((), s.dtype)
-        for p in range(1, _POWER):
-            share = share / (j + p)
-            total = total + share * terms[p]
-        return total + share / (j + _POWER) * _applied(powers[-1], s)
+        return start + _applied(band, s) / (m - i)
 
-    total = lax.fori_loop(0, count // _POWER, horner, jnp.zeros_like(start))
-    smallest = jnp.min(total, axis=-1)
-    left_out = lax.stop_gradient(jnp.exp(_log_tail(size, count)) / smallest)
-    truncation = jnp.maximum(w.truncation, left_out)
-    return _normalised(_Scaled(total, D, w.level, truncation))
-
-
-def _number_of_terms(size: jax.Array) -> jax.Array:
-    """m with size^m/m! ≤ exp(−margin), all lanes': (m/e)^m e^… by Stirling and y log y ≥ y − 1."""
-    margin = -math.log(1e-5 * float(jnp.finfo(size.dtype).eps))
-    most = jnp.max(jnp.where(jnp.isfinite(size), size, 0))
-    groups = jnp.ceil((math.e * most + margin) / _POWER)
-    return groups.astype(int) * _POWER
-
-
-def _log_tail(size: jax.Array, count: jax.Array) -> jax.Array:
-    """log of a bound on Σ_{j≥count} size^j w/j!, w < 2 and size < count/2."""
-    m = count.astype(size.dtype)
-    return m * jnp.log(size) - lax.lgamma(m + 1) + math.log(4)
-
-
-def _product(a: list[jax.Array], b: list[jax.Array]) -> list[jax.Array]:
-    """The diagonals of the product of two band matrices, lowest first."""
-    half = len(a) // 2
-    out: list[jax.Array | float] = [0.0] * (len(a) + len(b) - 1)
-    for i, left in enumerate(a):
-        for k, right in enumerate(b):
-            out[i + k] = out[i + k] + left * _shifted(right, i - half)
-    return [jnp.asarray(x) for x in out]
-
-
-def _applied(band: list[jax.Array], x: jax.Array) -> jax.Array:
-    """A band matrix, by its diagonals, times a vector."""
-    half, n = len(band) // 2, x.shape[-1]
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)])
-    return sum((d * padded[..., i : i + n] for i, d in enumerate(band)), jnp.zeros((), x.dtype))
-
-
-def _shifted(x: jax.Array, by: int) -> jax.Array:
-    """x_{q+by}, 0 beyond the ends."""
-    n, pad = x.shape[-1], abs(by)
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(pad, pad)])[..., pad + by : pad + by + n]
+    total = lax.fori_loop(0, m.astype(int), horner, start)
+    # the components, below 2 at the start, are some 1 or more: those near an edge of the envelope
+    left_out = 4 * jnp.exp(m * (1 + jnp.log(size / m))) / lax.stop_gradient(jnp.min(total, axis=-1))
+    return _normalised(_Scaled(total, D, w.level, jnp.maximum(w.truncation, left_out)))
 
 
 def _rescaled(carried: jax.Array, bits: jax.Array) -> jax.Array:

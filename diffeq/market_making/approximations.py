@@ -1,4 +1,4 @@
-"""Formulas that approximate the optimal quotes, each under its own name and with its domain.
+"""Policies by formula: approximations of the optimum, each with its domain; benchmarks; your own.
 
 None of them is the optimum: :func:`~.exponential.solve` is. In the 2008 paper's own example the
 half-spread of its formula at t = 0 is .845, the optimal one .672.
@@ -6,6 +6,7 @@ half-spread of its formula at t = 0 is .845, the optimal one .672.
 Reference: with each.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -61,21 +62,91 @@ def avellaneda_stoikov(params: Params, *, max_inventory: int, times: Any) -> Dep
 
 
 def symmetric(params: Params, *, max_inventory: int, times: Any) -> Depths:
-    """The benchmark of 2008: its total spread averaged over the quoting times, around the mid.
+    """The benchmark of 2008: the time average of its total spread, quoted around the mid.
+
+    That is gamma sigma² (T − t_1)/2 + (2/gamma) log(1 + gamma/k): the average spreads 1.49, 1.35
+    and 3.02 of the published tables.
 
     Args:
-      params, max_inventory, times: as :func:`avellaneda_stoikov`; the average is over all of
-        ``times`` but the last, the horizon, at which nothing is quoted.
+      params, max_inventory, times: as :func:`avellaneda_stoikov`.
 
     Returns:
       :class:`Depths`, shape (m, 2Q + 1), the same at every time and inventory.
 
-    Reference: Avellaneda & Stoikov (2008), section 3.3.
+    Reference: Avellaneda & Stoikov (2008), section 3.3 and tables 1 to 3.
+
+    >>> found = symmetric(Params(gamma=1.0), max_inventory=1, times=[0.0, 1.0])
+    >>> round(2 * float(found.delta_b[0, 1]), 2)
+    3.02
     """
     p, t, q = _checked(params, max_inventory, times)
-    average = jnp.mean(p.gamma * p.sigma**2 * (t[-1] - t[:-1])) if t.size > 1 else 0 * t[0]
+    average = p.gamma * p.sigma**2 * (t[-1] - t[0]) / 2
     half = jnp.full((t.size, q.size), 0.5, q.dtype) * average
     return _quoted(half, half, p)
+
+
+def fixed(spread: Any, *, max_inventory: int, times: Any) -> Depths:
+    """The benchmark that knows nothing: one spread around the mid, whatever the time and inventory.
+
+    Args:
+      spread: ask less bid, ≥ 0, price units, scalar; differentiable.
+      max_inventory: Q ≥ 1, static.
+      times: increasing, the last one the horizon T, shape (m,).
+
+    Returns:
+      :class:`Depths`, shape (m, 2Q + 1); NaN where a traced spread is negative.
+
+    Raises:
+      ValueError, TypeError: a concrete spread that is no number ≥ 0.
+
+    Reference: Avellaneda & Stoikov (2008), section 3.3, of which :func:`symmetric` is a case.
+
+    >>> fixed(1.0, max_inventory=1, times=[0.0, 1.0]).delta_a[0].tolist()
+    [inf, 0.5, 0.5]
+    """
+    spread = validate.array("spread", spread)
+    if np.shape(spread) != ():
+        raise ValueError(f"spread: expected a scalar, got shape {np.shape(spread)}")
+    validate.not_negative("spread", spread)
+    dtype = jnp.result_type(float, *([spread] if hasattr(spread, "dtype") else []))
+    spread, t = jnp.asarray(spread, dtype), horizon(times, dtype)
+    n = 2 * validate.count("max_inventory", max_inventory) + 1
+    half = poison(jnp.broadcast_to(spread / 2, (t.size, n)), spread >= 0, spread)
+    return _within(half, half)
+
+
+def tabulate(quote: Callable[[Any, Any], Any], *, max_inventory: int, times: Any) -> Depths:
+    """A policy of your own, as a table.
+
+    Args:
+      quote: (t, q) → (delta_b, delta_a), scalars, in price units; +inf for no quote. A pure JAX
+        function: it is called once, with traced t and q.
+      max_inventory: Q ≥ 1, static; at the edge the side that would leave the grid is not quoted.
+      times: increasing, the last one the horizon T, shape (m,).
+
+    Returns:
+      :class:`Depths`, shape (m, 2Q + 1), differentiable in whatever ``quote`` closes over.
+
+    Raises:
+      ValueError: a function that returns anything but two scalars.
+
+    >>> found = tabulate(lambda t, q: (1 + 0.1 * q, 1 - 0.1 * q), max_inventory=2, times=[0.0, 1.0])
+    >>> [round(x, 6) for x in found.delta_b[0].tolist()]
+    [0.8, 0.9, 1.0, 1.1, inf]
+    """
+    times = validate.array("times", times)
+    t = horizon(times, jnp.result_type(float, *([times] if hasattr(times, "dtype") else [])))
+    q = inventories(validate.count("max_inventory", max_inventory), t.dtype)
+
+    def at(t: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+        quotes = quote(t, q)
+        if not isinstance(quotes, tuple | list) or [jnp.shape(x) for x in quotes] != [(), ()]:
+            raise ValueError(
+                f"quote: expected a function (t, q) → (delta_b, delta_a), scalars, got {quotes!r}"
+            )
+        return jnp.asarray(quotes[0], t.dtype), jnp.asarray(quotes[1], t.dtype)
+
+    return _within(*jax.vmap(lambda t: jax.vmap(lambda q: at(t, q))(q))(t))
 
 
 def stationary(
@@ -129,5 +200,9 @@ def _checked(
 def _quoted(above_b: jax.Array, above_a: jax.Array, p: Problem) -> Depths:
     """Depths from what each side adds to c = log(1 + gamma/k)/gamma; no quote beyond the grid."""
     c_b, c_a = (log1p_over(p.gamma / k) / k for k in (p.k_b, p.k_a))
-    depths = poison((c_b + above_b, c_a + above_a), in_domain(p), p)
-    return Depths(depths[0].at[:, -1].set(jnp.inf), depths[1].at[:, 0].set(jnp.inf))
+    return _within(*poison((c_b + above_b, c_a + above_a), in_domain(p), p))
+
+
+def _within(delta_b: jax.Array, delta_a: jax.Array) -> Depths:
+    """No quote on the side that would leave the grid."""
+    return Depths(delta_b.at[:, -1].set(jnp.inf), delta_a.at[:, 0].set(jnp.inf))

@@ -141,12 +141,13 @@ def log1p_over(x: jax.Array) -> jax.Array:
 def log_w(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
     """log w at times to go tau, increasing, shape (m,), from the coefficients."""
     lanes = max(1, _CACHED // (2 * Q + 1))
-    series = in_blocks(partial(_series, Q=Q), lanes=lanes, work=partial(_work, Q=Q))
+    one = partial(_series, Q=Q)
+    series = in_blocks(one, lanes=lanes, work=partial(_work, Q=Q), batched=one)
     found: LogVector = series(coefficients, lax.stop_gradient(tau))
     return found
 
 
-_CACHED = 3200
+_CACHED = 1600
 """Inventories of all lanes worked on together: a dozen arrays of them stay in a core's cache."""
 
 
@@ -163,9 +164,10 @@ def _series(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
 
 
 def _matrix(coefficients: Linear, Q: int) -> tuple[Tridiagonal, jax.Array]:
-    eta_b, eta_a, c_1, c_2, kl_2 = coefficients
-    q = inventories(Q, eta_b.dtype)
-    ones = jnp.ones(2 * Q, eta_b.dtype)
+    """M and log w(T); coefficients may have leading axes."""
+    eta_b, eta_a, c_1, c_2, kl_2 = (x[..., None] for x in coefficients)
+    q = inventories(Q, eta_b.dtype).reshape(*[1] * (eta_b.ndim - 1), -1)
+    ones = jnp.ones_like(q[..., 1:])
     return Tridiagonal(c_1 * q - c_2 * q**2, eta_b * ones, eta_a * ones), -kl_2 * q**2
 
 

@@ -144,7 +144,7 @@ def best_depth(
     x = jnp.exp(implicit.attach(excess, found, theta))
     if depth_floor is not None:
         x = jnp.where(at_floor, depth_floor - p, x)
-    gain = intensity(p + x) * x * _expm1_over(-gamma * x)
+    gain = intensity(p + x) * x * expm1_over(-gamma * x)
     return Best(x, gain, lax.stop_gradient(residual))
 
 
@@ -182,7 +182,7 @@ def _solved(
     return at
 
 
-def _expm1_over(x: jax.Array) -> jax.Array:
+def expm1_over(x: jax.Array) -> jax.Array:
     """(e^x − 1)/x, smooth at 0."""
     small = jnp.abs(x) < 1e-3
     series = 1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5)))

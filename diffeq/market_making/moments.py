@@ -26,6 +26,7 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.market_making.model import Params, Problem, horizon, in_domain, inventories, validated
+from diffeq.market_making.sides import Intensities, by_side
 
 
 class Statistics(NamedTuple):
@@ -40,7 +41,7 @@ class Statistics(NamedTuple):
     ask_fills: jax.Array
     """Expected number of ask fills."""
     spread: jax.Array
-    """Expected quoted spread, averaged over steps at which both sides are quoted."""
+    """Expected quoted spread, averaged over the time at which both sides are quoted; else NaN."""
     mean_inventory: jax.Array
     """E[q_T]."""
     sd_inventory: jax.Array
@@ -52,20 +53,25 @@ class Statistics(NamedTuple):
     sd_from: jax.Array
     """Standard deviation of profit from each inventory at time 0, shape (n,)."""
     info: Info
-    """Whether the parameters lie in their domain; |Σ P(q_T) − 1|."""
+    """Whether parameters and fill rates are as they must be; |Σ P(q_T) − 1|."""
 
 
 class Side(NamedTuple):
     """One side's fills and what they earn, shape (m, n)."""
 
     chance: jax.Array
-    """P(fill in the step); 0 where nothing is quoted."""
+    """P(fill in the step), or fills per time; 0 where nothing is quoted."""
     depth: jax.Array
     """Depth, price units; 0 where nothing is quoted."""
 
 
 def statistics(
-    policy: Any, params: Params, *, times: Any, initial_inventory: int = 0
+    policy: Any,
+    params: Params,
+    *,
+    times: Any,
+    initial_inventory: int = 0,
+    intensity: Intensities | None = None,
 ) -> Statistics:
     """Exact moments of a policy's profit, fills and inventory, in the steps of the 2008 tables.
 
@@ -75,9 +81,13 @@ def statistics(
       params: scalars; sigma, A, k, drift and eps enter: the market, not what the policy believes.
       times: increasing, the last one the horizon, shape (m,).
       initial_inventory: q_0, static.
+      intensity: the market's Lambda(depth), or (bid, ask) (:mod:`.intensities`, or functions); A
+        and k then do not enter. Default: the exponential.
 
     Returns:
-      :class:`Statistics`, differentiable in the depths and in params.
+      :class:`Statistics`, differentiable in the depths, in params and in the intensity. Where a
+      parameter is out of domain, or the rate at a quoted depth is no number ≥ 0, all is NaN and
+      ``info.converged`` False.
 
     Raises:
       ValueError, TypeError: shapes that differ, or a concrete argument out of domain.
@@ -85,7 +95,7 @@ def statistics(
     Reference: see the module.
     """
     p, t, depths, q_0 = checked(policy, params, times, initial_inventory)
-    return _statistics(*depths, p, t, q_0)
+    return _statistics(depths, by_side(intensity, p), p, t, q_0)
 
 
 def checked(
@@ -115,22 +125,33 @@ def checked(
     return p, t, tables, int(initial_inventory)
 
 
-def fills(depth: jax.Array, A: jax.Array, k: jax.Array, dt: jax.Array) -> Side:
-    """min(1, A exp(−k delta) dt), and depths without their infinities."""
-    quoted = jnp.isfinite(depth)
+def rates(depth: jax.Array, intensity: Any) -> Side:
+    """Fills per time at a table of depths, and depths without infinities; no quote, no fill."""
+    quoted = depth != jnp.inf  # NaN is no absence of a quote: it must show
     finite = jnp.where(quoted, depth, 0.0)
-    chance = jnp.minimum(1.0, A * jnp.exp(-k * finite) * dt)
-    return Side(jnp.where(quoted, chance, 0.0), finite)
+    rate = jax.vmap(intensity)(finite.ravel()).reshape(depth.shape)
+    return Side(jnp.where(quoted, rate, 0.0), finite)
+
+
+def fills(depth: jax.Array, intensity: Any, dt: jax.Array) -> Side:
+    """min(1, Lambda(delta) dt) at depths of shape (m, n), in steps dt of shape (m,)."""
+    side = rates(depth, intensity)
+    return side._replace(chance=jnp.minimum(1.0, side.chance * dt[:, None]))
+
+
+def sound(*sides: Side) -> jax.Array:
+    """Whether every fill rate, or chance, is a number ≥ 0 and every depth quoted is finite."""
+    good = [jnp.isfinite(side.depth) & (side.chance >= 0) for side in sides]
+    return jnp.all(jnp.stack(good))
 
 
 @partial(jax.jit, static_argnums=4)
 def _statistics(
-    delta_b: jax.Array, delta_a: jax.Array, p: Problem, times: jax.Array, q_0: int
+    depths: tuple[jax.Array, jax.Array], by: tuple[Any, Any], p: Problem, times: jax.Array, q_0: int
 ) -> Statistics:
-    n, dt = delta_b.shape[1], jnp.diff(times)
+    n, dt = depths[0].shape[1], jnp.diff(times)
     Q, q = n // 2, inventories(n // 2, dt.dtype)
-    bid = fills(delta_b[:-1], p.A_b, p.k_b, dt[:, None])
-    ask = fills(delta_a[:-1], p.A_a, p.k_a, dt[:, None])
+    bid, ask = (fills(depth[:-1], side, dt) for depth, side in zip(depths, by, strict=True))
 
     def earlier(
         later: tuple[jax.Array, jax.Array], row: tuple[Side, Side, jax.Array]
@@ -151,13 +172,13 @@ def _statistics(
         return (mean, variance), None
 
     def onwards(law: jax.Array, row: tuple[Side, Side, jax.Array]) -> tuple[jax.Array, Any]:
-        bid, ask, _ = row
-        quoted = (bid.chance > 0) & (ask.chance > 0)
+        bid, ask, dt = row
+        quoted = jnp.where((bid.chance > 0) & (ask.chance > 0), dt, 0.0)
         sums = (
             law @ bid.chance,
             law @ ask.chance,
-            law @ jnp.where(quoted, bid.depth + ask.depth, 0.0),
-            law @ quoted.astype(law.dtype),
+            law @ (quoted * (bid.depth + ask.depth)),
+            law @ quoted,
         )
         up, down = law * bid.chance * (1 - ask.chance), law * ask.chance * (1 - bid.chance)
         law = law - up - down + jnp.roll(up, 1) + jnp.roll(down, -1)  # none leaves the grid
@@ -169,12 +190,25 @@ def _statistics(
     law, sums = lax.scan(onwards, start, (bid, ask, dt))
     bids, asks, spreads, quoted = (jnp.sum(x) for x in sums)
     mean_q = law @ q
-    sd_q = jnp.sqrt(law @ (q - mean_q) ** 2)
+    sd_q = root(law @ (q - mean_q) ** 2)
     at = q_0 + Q
-    sd = jnp.sqrt(variance)
-    fields = mean[at], sd[at], bids, asks, spreads / quoted, mean_q, sd_q, law, mean, sd
-    ok = in_domain(p) & jnp.all(dt > 0)
-    return Statistics(*poison(fields, ok, p), Info(ok, jnp.abs(jnp.sum(law) - 1)))
+    sd = root(variance)
+    spread = average(spreads, quoted)
+    fields = mean[at], sd[at], bids, asks, spread, mean_q, sd_q, law, mean, sd
+    ok = in_domain(p) & jnp.all(dt > 0) & sound(bid, ask)
+    return Statistics(
+        *poison(fields, ok, (p, by, bid.depth, ask.depth)), Info(ok, jnp.abs(jnp.sum(law) - 1))
+    )
+
+
+def root(x: jax.Array) -> jax.Array:
+    """√x; at 0, where nothing is at risk, with derivative 0 instead of ∞ · 0."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
+
+
+def average(total: jax.Array, over: jax.Array) -> jax.Array:
+    """total/over; NaN, and of no derivative, over nothing."""
+    return jnp.where(over > 0, total / jnp.where(over > 0, over, 1.0), jnp.nan)
 
 
 def _case(chance: jax.Array, filled: int) -> jax.Array:

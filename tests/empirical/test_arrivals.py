@@ -12,6 +12,7 @@ from scipy import optimize, stats
 from diffeq.empirical.arrivals import from_exposures, from_trade_through
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
+# one shape of each kind throughout: six depths, 200 orders; a new shape would compile anew
 
 
 def log_likelihood(log_A: float, k: float, depth: Any, exposure: Any, fills: Any) -> float:
@@ -51,7 +52,8 @@ def test_exposures_maximise_the_likelihood(seed: int) -> None:
 
 def test_units() -> None:
     """Another unit of price or time rescales A and k; a shift of depths turns up in A alone."""
-    depth, exposure, fills = np.array([0.1, 0.4, 1.0]), np.array([9.0, 9.0, 20.0]), [30, 17, 12]
+    depth, exposure = np.array([0.1, 0.4, 1.0, 1.1, 1.7, 2.0]), np.array([9.0, 9, 20, 3, 7, 11])
+    fills = [30, 17, 12, 2, 3, 1]
     one = from_exposures(depth, exposure, fills)
     other = from_exposures(100 * depth, exposure / 60, fills)
     np.testing.assert_allclose(other.k, one.k / 100, rtol=1e2 * EPS)
@@ -63,28 +65,31 @@ def test_units() -> None:
 
 def test_what_cannot_be_estimated_is_flagged() -> None:
     """No fills, or all at one end: NaN; fills that rise with depth: a value, flagged."""
-    depth, exposure = np.array([0.0, 1.0, 2.0]), np.full(3, 10.0)
-    for fills in ([0, 0, 0], [5, 0, 0], [0, 0, 5]):
+    depth, exposure = np.arange(6.0), np.full(6, 10.0)
+    for fills in ([0] * 6, [5, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 5]):
         found = from_exposures(depth, exposure, fills)
         assert not bool(found.info.converged) and np.isnan(found.k)
-    rising = from_exposures(depth, exposure, [1, 2, 9])
+    rising = from_exposures(depth, exposure, [1, 2, 2, 3, 5, 9])
     assert not bool(rising.info.converged) and float(rising.k) < 0
-    flat = from_trade_through([1.0, 1.0], 5.0, least_depth=1.0)
+    flat = from_trade_through(np.ones(200), 5.0, least_depth=1.0)
     assert not bool(flat.info.converged) and np.isnan(flat.k)
 
 
 def test_trade_through_closed_forms() -> None:
     """Continuous and on ticks; the naive form is 17 % off at k tick = .3."""
-    depth = np.array([0.3, 0.5, 1.3, 0.9])
+    depth = np.repeat([0.3, 0.5, 1.3, 0.9], 50)
     found = from_trade_through(depth, 8.0, least_depth=0.3)
     np.testing.assert_allclose(found.k, 1 / 0.45, rtol=1e2 * EPS)
-    np.testing.assert_allclose(found.A, 0.5 * np.exp(0.3 / 0.45), rtol=1e2 * EPS)
-    np.testing.assert_allclose(found.se_k, 1 / 0.45 / 2, rtol=1e2 * EPS)
-    steps = np.repeat(np.arange(40), np.round(1e5 * np.exp(-0.3 * np.arange(40))).astype(int))
+    np.testing.assert_allclose(found.A, 25 * np.exp(0.3 / 0.45), rtol=1e2 * EPS)
+    np.testing.assert_allclose(found.se_k, 1 / 0.45 / np.sqrt(200), rtol=1e2 * EPS)
+    # a geometric sample, k tick = .3, by its quantiles; its mean 1/(e^.3 − 1) to 4 %
+    steps = np.floor(-np.log1p(-(np.arange(200) + 0.5) / 200) / 0.3)
+    mean = steps.mean()
+    assert abs(mean * np.expm1(0.3) - 1) < 0.04
     ticks = from_trade_through(0.01 * steps, 1.0, tick=0.01)
-    np.testing.assert_allclose(ticks.k * 0.01, 0.3, rtol=2e-4)
+    np.testing.assert_allclose(ticks.k * 0.01, np.log(1 + 1 / mean), rtol=1e3 * EPS)
     naive = from_trade_through(0.01 * steps, 1.0)
-    assert 0.15 < float(naive.k) * 0.01 / 0.3 - 1 < 0.19
+    assert 0.15 < float(naive.k / ticks.k) - 1 < 0.19
     np.testing.assert_allclose(float(ticks.fit.expected.sum()), steps.size, rtol=1e3 * EPS)
     seen = ticks.fit.observed - np.append(ticks.fit.observed[1:], 0)
     np.testing.assert_allclose(seen, [np.sum(steps == j) for j in range(9)] + [np.sum(steps > 8)])
@@ -94,21 +99,21 @@ def test_trade_through_closed_forms() -> None:
 def test_errors_cover_and_the_test_has_its_size() -> None:
     """300 simulated records of each kind: two errors cover 95 %, p below .05 in 5 %."""
     rng, k, A = np.random.default_rng(1), 1.5, 140.0
-    depth, exposure = np.linspace(0.2, 2.0, 8), np.full(8, 0.5)
-    fills = rng.poisson(A * np.exp(-k * depth) * exposure, (300, 8))
-    batch = jax.vmap(lambda n: from_exposures(depth, exposure, n))(jnp.asarray(fills, float))
+    depth, exposure = np.linspace(0.2, 2.0, 6), np.full(6, 0.5)
+    fills = rng.poisson(A * np.exp(-k * depth) * exposure, (300, 6))
     past = rng.exponential(1 / k, (300, 200))
-    through = jax.vmap(lambda d: from_trade_through(d, 200 / A))(jnp.asarray(past))
-    on_ticks = jax.vmap(lambda d: from_trade_through(d, 200 / A, tick=0.1))(
-        jnp.asarray(0.1 * (rng.geometric(-np.expm1(-k * 0.1), (300, 200)) - 1))
-    )
-    for found in (batch, through, on_ticks):
-        covered = np.mean(np.abs(found.k - k) <= 1.96 * found.se_k)
-        assert abs(covered - 0.95) <= 4 * np.sqrt(0.95 * 0.05 / 300)
-        rejected = np.mean(np.asarray(found.p_value) < 0.05)
-        assert abs(rejected - 0.05) <= 4 * np.sqrt(0.95 * 0.05 / 300)
-    covered = np.mean(np.abs(batch.A - A) <= 1.96 * batch.se_A)
-    assert abs(covered - 0.95) <= 4 * np.sqrt(0.95 * 0.05 / 300)
+    steps = 0.1 * (rng.geometric(-np.expm1(-k * 0.1), (300, 200)) - 1)
+    allowed = 4 * np.sqrt(0.95 * 0.05 / 300)
+    for found in (
+        [from_exposures(depth, exposure, n) for n in fills],
+        [from_trade_through(d, 200 / A) for d in past],
+        [from_trade_through(d, 200 / A, tick=0.1) for d in steps],
+    ):
+        covered = np.mean([abs(x.k - k) <= 1.96 * x.se_k for x in found])
+        assert abs(covered - 0.95) <= allowed
+        assert abs(np.mean([x.p_value < 0.05 for x in found]) - 0.05) <= allowed
+    found = [from_exposures(depth, exposure, n) for n in fills]
+    assert abs(np.mean([abs(x.A - A) <= 1.96 * x.se_A for x in found]) - 0.95) <= allowed
     wrong = A / (1 + depth) ** 3 * exposure  # a power law fails the test
     refused = from_exposures(depth, 100 * exposure, rng.poisson(100 * wrong))
     assert float(refused.p_value) < 1e-3

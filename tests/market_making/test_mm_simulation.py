@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from diffeq.market_making import approximations
+from diffeq.market_making.controls import Controls, controlled
+from diffeq.market_making.intensities import Logistic
 from diffeq.market_making.model import Params
 from diffeq.market_making.moments import statistics
-from diffeq.market_making.simulation import CHUNK, Controls, simulate
+from diffeq.market_making.simulation import CHUNK, simulate
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
 KEY = jax.random.key(2008)
 TIMES = np.arange(201) * 0.005
 PARAMS = Params(gamma=0.1, drift=0.5, eps=0.02)
 POLICY = approximations.avellaneda_stoikov(PARAMS, max_inventory=20, times=TIMES)
+SHORT = jax.tree.map(lambda x: x[:41], POLICY)
 
 
 def run(num_paths: int, **change: Any) -> Any:
@@ -35,6 +38,8 @@ def test_books_balance() -> None:
     np.testing.assert_array_equal(np.diff(q), paths.bid_fill - paths.ask_fill)
     at = (np.arange(200)[None], q[:, :-1].astype(int) + 20)
     b, a = (np.asarray(x, np.float64)[at] for x in (POLICY.delta_b, POLICY.delta_a))
+    np.testing.assert_array_equal(paths.delta_b, b)
+    np.testing.assert_array_equal(paths.delta_a, a)
     for depth, chance in ((b, paths.bid_chance), (a, paths.ask_chance)):
         np.testing.assert_allclose(
             chance, np.minimum(1, 140 * np.exp(-1.5 * depth) * dt), rtol=2e3 * EPS
@@ -45,13 +50,18 @@ def test_books_balance() -> None:
     cash = np.concatenate([np.zeros((60, 1)), np.cumsum(paid, axis=1)], axis=1)
     worth = cash + q * mid - 2 * 100
     np.testing.assert_allclose(paths.profit, worth, rtol=0, atol=1e5 * EPS * 100)
+    np.testing.assert_allclose(paths.cash, cash, rtol=0, atol=1e5 * EPS * 100)
+    np.testing.assert_array_equal(paths.bid, mid[:, :-1] - b)
+    np.testing.assert_array_equal(paths.ask, mid[:, :-1] + a)
     move = np.diff(mid) - 0.02 * (paths.ask_fill - paths.bid_fill) - 0.5 * dt
     np.testing.assert_allclose(np.abs(move), 2 * np.sqrt(dt), rtol=2e3 * EPS * 100)
 
 
-def test_moments_are_the_exact_ones() -> None:
+@pytest.mark.parametrize("law", [None, Logistic(100.0, 2.0, 0.4)], ids=["exponential", "logistic"])
+def test_moments_are_the_exact_ones(law: Any) -> None:
     """Profit, its variance, fills and inventory: within four standard errors of the recursion."""
-    paths, exact = run(20_000), statistics(POLICY, PARAMS, times=TIMES)
+    paths = run(20_000, policy=SHORT, times=TIMES[:41], intensity=law)
+    exact = statistics(SHORT, PARAMS, times=TIMES[:41], intensity=law)
     profit = np.asarray(paths.profit, np.float64)[:, -1]
     q = np.asarray(paths.inventory, np.float64)[:, -1]
     helpers.assert_mean(profit, float(exact.mean_profit), "profit")
@@ -79,19 +89,42 @@ def test_paths_do_not_depend_on_their_number() -> None:
 
 
 def test_risk_controls() -> None:
-    """A hard limit is never passed, a floor is kept, and nothing is quoted past the stop."""
+    """A hard limit is never passed, a floor is kept, and nothing is quoted after the stop."""
     wild = PARAMS._replace(sigma=10.0)
     paths = run(300, params=wild, controls=Controls(limit=3, least_spread=2.0, stop_loss=0.5))
     assert np.abs(paths.inventory).max() == 3
-    held = np.asarray(paths.profit)[:, :-1] > -0.5
+    fallen = np.minimum.accumulate(np.asarray(paths.profit), axis=1)[:, :-1] <= -0.5
     chances = np.asarray(paths.bid_chance), np.asarray(paths.ask_chance)
-    assert held.any() and not held.all()
-    assert all((c[~held] == 0).all() for c in chances)
+    assert fallen.any() and not fallen.all()
+    recovered = fallen & (np.asarray(paths.profit)[:, :-1] > -0.5)
+    assert recovered.any()  # and yet
+    assert all((x[fallen] == 0).all() for x in (*chances, paths.bid_fill, paths.ask_fill))
+    assert all(np.isposinf(x[fallen]).all() for x in (paths.delta_b, paths.delta_a))
     both = (chances[0] > 0) & (chances[1] > 0)
-    spread = -np.log(chances[0][both] * chances[1][both] / (140 * 0.005) ** 2) / 1.5
-    assert spread.min() >= 2.0 - 1e5 * EPS
-    free = run(300)
-    assert np.abs(free.inventory).max() > 3
+    spread = np.asarray(paths.delta_b + paths.delta_a, np.float64)
+    assert both.any() and spread[both].min() >= 2.0 - 1e3 * EPS
+    implied = -np.log(chances[0][both] * chances[1][both] / (140 * 0.005) ** 2) / 1.5
+    np.testing.assert_allclose(implied, spread[both], atol=1e3 * EPS)
+    assert np.abs(run(300).inventory).max() > 3
+
+
+def test_controls_have_exact_moments() -> None:
+    """A limit and a floor are functions of (t, q): the recursion holds for what they leave."""
+    limits = Controls(limit=2, least_spread=1.6)
+    paths = run(20_000, policy=SHORT, times=TIMES[:41], controls=limits)
+    exact = statistics(controlled(SHORT, limits), PARAMS, times=TIMES[:41])
+    profit = np.asarray(paths.profit, np.float64)[:, -1]
+    helpers.assert_mean(profit, float(exact.mean_profit), "profit")
+    assert float(exact.inventory[:18].sum() + exact.inventory[23:].sum()) == 0
+
+
+def test_certain_and_impossible_fills() -> None:
+    """At a depth far through the market every step fills; at a far one none does."""
+    policy = approximations.tabulate(
+        lambda t, q: (0 * t - 9.0, 0 * t + 60.0), max_inventory=20, times=TIMES[:11]
+    )
+    paths = simulate(KEY, PARAMS, policy, times=TIMES[:11], num_paths=5000)
+    assert bool(jnp.all(paths.bid_fill)) and not bool(jnp.any(paths.ask_fill))
 
 
 def test_bad_lanes_and_bad_input() -> None:
