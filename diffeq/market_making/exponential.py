@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from diffeq import validate
 from diffeq.check import Info, poison
@@ -134,71 +134,88 @@ def log1p_over(x: jax.Array) -> jax.Array:
     return jnp.where(small, series, jnp.log1p(away) / away)
 
 
-# log w and its derivatives: forward through the series, one column for each coefficient
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
 def log_w(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
     """log w at times to go tau, increasing, shape (m,), from the coefficients."""
     lanes = max(1, _CACHED // (2 * Q + 1))
     one = partial(_series, Q=Q)
-    series = in_blocks(one, lanes=lanes, work=partial(_work, Q=Q), batched=one)
-    found: LogVector = series(coefficients, lax.stop_gradient(tau))
-    return found
+    blocks = in_blocks(one, lanes=lanes, work=partial(_work, Q=Q), batched=one)
+
+    def slope(x: jax.Array, tau: jax.Array) -> _Rows:
+        (shape, level), _ = value(x, tau)
+        return _slope(x, shape, Q), jnp.zeros_like(level)
+
+    value = _in_every_mode(blocks, lambda x, tau: one(x, tau)[0], slope)
+    (shape, level), truncation = value(jnp.stack(coefficients), tau)
+    return LogVector(shape, level, truncation)
 
 
+_Rows = tuple[jax.Array, jax.Array]
+"""Arrays with a row for each time: shape and level of log w, or derivatives of them."""
 _CACHED = 1600
 """Inventories of all lanes worked on together: a dozen arrays of them stay in a core's cache."""
 
 
-def _work(coefficients: Linear, tau: jax.Array, Q: int) -> jax.Array:
+def _work(x: jax.Array, tau: jax.Array, Q: int) -> jax.Array:
     """Largest rate times longest interval, near enough: what the number of terms depends on."""
-    eta_b, eta_a, c_1, c_2, _ = coefficients
+    eta_b, eta_a, c_1, c_2, _ = x
     rate = c_2 * Q**2 + jnp.abs(c_1) * Q + eta_b + eta_a
     return rate * jnp.max(jnp.diff(tau, prepend=jnp.zeros_like(tau[:1])))
 
 
-def _series(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
-    matrix, start = _matrix(coefficients, Q)
-    return log_exponential(matrix, start, tau)
+def _series(x: jax.Array, tau: jax.Array, Q: int) -> tuple[_Rows, jax.Array]:
+    """Shape and level of log w, and the bound on what the series leaves out."""
+    matrix, start = _matrix(x, Q)
+    w = log_exponential(matrix, start, tau)
+    return (w.shape, w.level), w.truncation
 
 
-def _matrix(coefficients: Linear, Q: int) -> tuple[Tridiagonal, jax.Array]:
-    """M and log w(T); coefficients may have leading axes."""
-    eta_b, eta_a, c_1, c_2, kl_2 = (x[..., None] for x in coefficients)
-    q = inventories(Q, eta_b.dtype).reshape(*[1] * (eta_b.ndim - 1), -1)
+def _matrix(x: jax.Array, Q: int) -> tuple[Tridiagonal, jax.Array]:
+    """M and log w(T) from the coefficients, shape (..., 5)."""
+    eta_b, eta_a, c_1, c_2, kl_2 = Linear(*jnp.moveaxis(x[..., None], -2, 0))
+    q = inventories(Q, x.dtype).reshape(*[1] * (x.ndim - 1), -1)
     ones = jnp.ones_like(q[..., 1:])
     return Tridiagonal(c_1 * q - c_2 * q**2, eta_b * ones, eta_a * ones), -kl_2 * q**2
 
 
-@log_w.defjvp
-def _log_w_jvp(Q: int, primals: Any, tangents: Any) -> Any:
-    (coefficients, tau), (moves, tau_dot) = primals, tangents
-    w = log_w(coefficients, tau, Q)
-    columns = _columns(coefficients, tau, Q)
-    moves = jnp.stack(moves)
-    shape_dot = jnp.tensordot(moves, columns.shape, axes=1)
-    level_dot = moves @ columns.level
-    shape_dot += _rate(coefficients, w.shape, Q) * tau_dot[:, None]
-    return w, LogVector(shape_dot, level_dot, jnp.zeros_like(w.truncation))
-
-
-def _columns(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
-    """Derivatives of log w in each coefficient, stacked in front."""
-    values = jnp.stack(coefficients)
-
-    def along(direction: jax.Array) -> LogVector:
-        series = lambda values: _series(Linear(*values), tau, Q)  # noqa: E731
-        return jax.jvp(series, (values,), (direction,))[1]
-
-    return jax.vmap(along)(jnp.eye(values.size, dtype=values.dtype))
-
-
-def _rate(coefficients: Linear, shape: jax.Array, Q: int) -> jax.Array:
+def _slope(x: jax.Array, shape: jax.Array, Q: int) -> jax.Array:
     """d log w/d tau = (M w)/w, shape (m, n)."""
-    matrix, _ = _matrix(coefficients, Q)
+    matrix, _ = _matrix(x, Q)
     rise = jnp.exp(jnp.diff(shape, axis=1))
     none = jnp.zeros_like(shape[:, :1])
     upper = jnp.concatenate([matrix.upper[None] * rise, none], axis=1)
     lower = jnp.concatenate([none, matrix.lower[None] / rise], axis=1)
     return matrix.diagonal[None] + upper + lower
+
+
+def _in_every_mode(f: Any, forward: Any, slope: Any) -> Any:
+    """f(x, tau) → (rows, more), with derivatives of the rows in both modes, to every order.
+
+    Few coefficients x stand behind many components: derivatives are columns, found forwards by
+    ``forward`` (f's rows, without blocks), and the columns again are such a function of x and tau.
+    In tau, to which the rows belong one by one, the derivative is ``slope``.
+    """
+
+    @jax.custom_jvp
+    def value(x: jax.Array, tau: jax.Array) -> Any:
+        return f(x, tau)
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x, tau), (x_dot, tau_dot) = primals, tangents
+        rows, more = value(x, tau)
+        moved = jax.tree.map(jnp.zeros_like, rows)
+        if not isinstance(x_dot, SymbolicZero):
+            columns = jax.jacfwd(forward)
+            of_columns = _in_every_mode(
+                lambda x, tau: (columns(x, tau), ()), columns, jax.jacfwd(slope)
+            )
+            moved = jax.tree.map(lambda column: column @ x_dot, of_columns(x, tau)[0])
+        if not isinstance(tau_dot, SymbolicZero):
+            moved = jax.tree.map(
+                lambda row, rate: row + rate * tau_dot.reshape(-1, *[1] * (rate.ndim - 1)),
+                moved,
+                slope(x, tau),
+            )
+        return (rows, more), (moved, jax.tree.map(jnp.zeros_like, more))
+
+    value.defjvp(rule, symbolic_zeros=True)
+    return value
