@@ -23,6 +23,8 @@ FAMILIES = (
     "contingent_paper",
     "contingent_smiles",
     "insiders",
+    "market_making",
+    "market_making_profit",
     "sequential",
     "sequential_beliefs",
     "sequential_quotes",

@@ -13,7 +13,6 @@ that layer. Each of its implicit steps by Newton's method is Howard's policy ite
 Reference: Guéant (2017), Applied Mathematical Finance 24, section 2; Howard (1960).
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.market_making.intensities import Best, Exponential, best_depth
+from diffeq.market_making.intensities import Best, best_depth
 from diffeq.market_making.model import (
     Params,
     Problem,
@@ -34,9 +33,8 @@ from diffeq.market_making.model import (
     inventories,
     validated,
 )
+from diffeq.market_making.sides import Intensities, by_side
 from solvers import implicit, ode
-
-Intensities = Callable[[Any], Any] | tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 
 def solve(
@@ -93,15 +91,9 @@ def system(
     """The equation of these arguments of :func:`solve`, and the times; all validated."""
     p = validated(params, objective)
     dtype = p.sigma.dtype
-    pair = isinstance(intensity, tuple) and not callable(intensity)
-    sides: Any = intensity if pair else (intensity, intensity)
-    if intensity is None:
-        sides = Exponential(p.A_b, p.k_b), Exponential(p.A_a, p.k_a)
-    elif len(sides) != 2 or not all(callable(side) for side in sides):
-        raise TypeError(f"intensity: expected a function of depth or (bid, ask), got {intensity!r}")
-    else:
-        _check_decreasing(sides)
-    bid, ask = (_as_pytree(side, dtype) for side in sides)
+    bid, ask = by_side(intensity, p)
+    if intensity is not None:
+        _check_decreasing((bid, ask))
     floor = validate.array("depth_floor", depth_floor)
     if floor is not None:
         validate.finite("depth_floor", floor)
@@ -126,20 +118,6 @@ def _check_decreasing(sides: Any) -> None:
                 f"intensity ({name}): expected a positive decreasing function of depth; at depths "
                 f"1e-6..1e6 it is negative, rises, or is nowhere finite: {side}"
             )
-
-
-def _as_pytree(intensity: Any, dtype: Any) -> Any:
-    """The intensity as a pytree that is called with a depth: what it closes over is its leaves."""
-    if jax.tree.leaves(intensity) != [intensity]:  # not a plain function
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), intensity)
-    converted, closed_over = jax.closure_convert(intensity, jnp.zeros((), dtype))
-    if not closed_over:
-        return jax.tree_util.Partial(intensity)
-    return jax.tree_util.Partial(_constants_first(converted), *closed_over)
-
-
-def _constants_first(converted: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: converted(arguments[-1], *arguments[:-1])
 
 
 class System(NamedTuple):

@@ -11,9 +11,6 @@ of quotes in inventory through gamma sigma². Where quotes scatter independently
 s², the standard error is gamma s (Σ (∂r_i/∂u)²)^(−1/2). The estimate is an implicit function of
 quotes and parameters, and differentiable in them as such.
 
-Or from what inventory does: gamma at which the optimal policy keeps the standard deviation of q_T
-at a target, exactly (:mod:`~.moments`).
-
 Reference: Seber & Wild (2003), Nonlinear Regression, sections 2.1 and 14.2.
 """
 
@@ -28,8 +25,8 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.market_making import exponential
-from diffeq.market_making.model import Params, Problem, horizon, validated
-from diffeq.market_making.moments import statistics
+from diffeq.market_making.model import Params, Problem, validated
+from solvers import implicit
 
 _GRID, _STEPS = 17, 25
 
@@ -46,17 +43,6 @@ class Implied(NamedTuple):
     info: Info
     """Whether a minimum was found inside the bounds; |score|/‖∂r/∂u‖ over ‖r‖ (and over what the
     quotes' own rounding makes of it): the cosine of the angle between r and its slopes."""
-
-
-class Targeted(NamedTuple):
-    """The preference that meets a target; scalars."""
-
-    value: jax.Array
-    """gamma or phi."""
-    sd_inventory: jax.Array
-    """The standard deviation of q_T it gives."""
-    info: Info
-    """Whether it meets the target; |log(sd/target)|."""
 
 
 def from_quotes(
@@ -106,7 +92,7 @@ def from_quotes(
     if not isinstance(seen, jax.core.Tracer):
         if (np.isfinite(seen) & possible).sum() < 2:
             raise ValueError("delta_b, delta_a: expected at least two depths, got fewer")
-    bounds = _bounds(between, p, objective)
+    bounds = bounds_of(between, p, objective)
     quoted = jnp.asarray(possible) & jnp.isfinite(seen)
     places = _Places(jnp.asarray(rows), jnp.asarray(q + Q), quoted)
     return _from_quotes(seen, p, jnp.asarray(times, dtype), places, bounds, Q, objective)
@@ -130,7 +116,7 @@ def _places(
     return rows, q.astype(np.int32), np.append(times, T) - times[0]
 
 
-def _bounds(between: Any, p: Problem, objective: str) -> jax.Array:
+def bounds_of(between: Any, p: Problem, objective: str) -> jax.Array:
     """Logs of the least and the greatest value searched, shape (2,)."""
     if between is not None:
         validate.positive("between", validate.array("between", between))
@@ -151,7 +137,7 @@ class _Places(NamedTuple):
     counts: jax.Array
 
 
-def _with(u: jax.Array, p: Problem, objective: str) -> Params:
+def with_preference(u: jax.Array, p: Problem, objective: str) -> Params:
     """The parameters with exp(u) for the preference that is sought."""
     A, k = jnp.stack([p.A_b, p.A_a]), jnp.stack([p.k_b, p.k_a])
     own = {"gamma" if objective == "cara" else "phi": jnp.exp(u)}
@@ -172,7 +158,10 @@ def _residuals(u: jax.Array, data: _Data, Q: int, objective: str) -> jax.Array:
     """Observed less optimal depths, 0 where none was seen, shape (I, 2)."""
     row, column, counts = data.places
     found = exponential.solve(
-        _with(u, data.p, objective), max_inventory=Q, times=data.times, objective=objective
+        with_preference(u, data.p, objective),
+        max_inventory=Q,
+        times=data.times,
+        objective=objective,
     )
     model = jnp.stack([found.delta_b[row, column], found.delta_a[row, column]], axis=1)
     return jnp.where(counts, data.observed - jnp.where(counts, model, 0), 0)
@@ -183,10 +172,8 @@ def _slopes(u: jax.Array, data: _Data, Q: int, objective: str) -> tuple[jax.Arra
     return jax.jvp(lambda u: _residuals(u, data, Q, objective), (u,), (jnp.ones_like(u),))
 
 
-def _score(
-    u: jax.Array, observed: jax.Array, p: Problem, rest: Any, Q: int, objective: str
-) -> jax.Array:
-    r, J = _slopes(u, _Data(observed, p, *rest), Q, objective)
+def _score(u: jax.Array, data: _Data, Q: int, objective: str) -> jax.Array:
+    r, J = _slopes(u, data, Q, objective)
     return jnp.sum(r * J)
 
 
@@ -204,8 +191,7 @@ def _from_quotes(
     data = _Data(jnp.where(places.counts, seen, 0), p, times, places)
     frozen = lax.stop_gradient(data)
     u = _least_squares(lambda u: _slopes(u, frozen, Q, objective), low, high)
-    score = partial(_score, Q=Q, objective=objective)
-    u = _attach(score, u, data.observed, p, (frozen.times, places))
+    u = implicit.attach(lambda u, data: _score(u, data, Q, objective), u, data)
     r, J = _slopes(u, data, Q, objective)
     n = jnp.sum(places.counts)
     variance, information = jnp.sum(r * r) / jnp.maximum(n - 1, 1), jnp.sum(J * J)
@@ -220,34 +206,6 @@ def _from_quotes(
     value, s = jnp.exp(u), jnp.sqrt(variance)
     fields = poison((value, value * s / jnp.sqrt(information), s), ok, (data.observed, p))
     return Implied(*fields, lax.stop_gradient(Info(ok, off)))
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attach(residual: Any, u: jax.Array, simple: jax.Array, p: Problem, rest: Any) -> jax.Array:
-    """A finished root u of residual(u, simple, p, rest), with the derivative it has as such.
-
-    As :func:`solvers.implicit.attach`, but in p by forward mode, a column for each entry: nothing
-    of the exact solution is transposed, which in second order it cannot be; ``simple`` enters the
-    residual without passing through a solution.
-    """
-    return u
-
-
-@_attach.defjvp
-def _attach_jvp(residual: Any, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    u, simple, p, rest = primals
-    _, simple_dot, p_dot, _ = tangents
-    u = _attach(residual, u, simple, p, rest)
-    values = jnp.stack(p)
-
-    def along(direction: jax.Array) -> jax.Array:
-        moved = lambda u, x: residual(u, simple, Problem(*x), rest)  # noqa: E731
-        return jax.jvp(moved, (u, values), (direction[0], direction[1:]))[1]
-
-    slopes = jax.vmap(along)(jnp.eye(values.size + 1, dtype=u.dtype))
-    by_simple = jax.grad(residual, argnums=1)(u, simple, p, rest)
-    move = jnp.sum(by_simple * simple_dot) + slopes[1:] @ jnp.stack(p_dot)
-    return u, -move / slopes[0]
 
 
 def _least_squares(slopes: Any, low: jax.Array, high: jax.Array) -> jax.Array:
@@ -276,75 +234,3 @@ def _least_squares(slopes: Any, low: jax.Array, high: jax.Array) -> jax.Array:
     first = ((grid[0], zero + jnp.inf, zero, zero + 1), grid[0])
     u: jax.Array = lax.fori_loop(0, _GRID + _STEPS, step, first)[0][0]
     return u
-
-
-def from_inventory(
-    sd_inventory: Any,
-    params: Params,
-    *,
-    times: Any,
-    max_inventory: int,
-    objective: str = "cara",
-    between: tuple[float, float] | None = None,
-) -> Targeted:
-    """gamma (or phi) at which the optimal policy keeps the standard deviation of q_T at a target.
-
-    Args:
-      sd_inventory: the target, > 0, in lots, scalar.
-      params: the rest; the parameter that is sought is ignored.
-      times: quoting times, the last one the horizon, shape (m,).
-      max_inventory, objective, between: as in :func:`from_quotes`.
-
-    Returns:
-      :class:`Targeted`, differentiable in the target and the parameters. NaN, ``info.converged``
-      False where no value between the bounds meets the target.
-
-    Raises:
-      ValueError, TypeError: a concrete argument out of domain.
-
-    Reference: see the module.
-    """
-    p = validated(params, objective)
-    target = validate.array("sd_inventory", sd_inventory)
-    if np.ndim(target) != 0:
-        raise ValueError(f"sd_inventory: expected a scalar, got shape {np.shape(target)}")
-    validate.positive("sd_inventory", target)
-    Q, dtype = validate.count("max_inventory", max_inventory), p.sigma.dtype
-    t, bounds = horizon(times, dtype), _bounds(between, p, objective)
-    return _from_inventory(jnp.asarray(target, dtype), p, t, bounds, Q, objective)
-
-
-def _log_sd(u: jax.Array, p: Problem, times: jax.Array, Q: int, objective: str) -> jax.Array:
-    believed = _with(u, p, objective)
-    policy = exponential.solve(believed, max_inventory=Q, times=times, objective=objective)
-    return jnp.log(statistics(policy, believed, times=times).sd_inventory)
-
-
-def _excess(
-    u: jax.Array, target: jax.Array, p: Problem, times: jax.Array, Q: int, objective: str
-) -> jax.Array:
-    return _log_sd(u, p, times, Q, objective) - jnp.log(target)
-
-
-@partial(jax.jit, static_argnums=(4, 5))
-def _from_inventory(
-    target: jax.Array, p: Problem, times: jax.Array, bounds: jax.Array, Q: int, objective: str
-) -> Targeted:
-    excess = partial(_excess, Q=Q, objective=objective)
-    ends = lax.stop_gradient((bounds[0], bounds[1]))
-    frozen = lax.stop_gradient((target, p, times))
-
-    def halve(_: Any, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        above = excess(middle, *frozen) > 0  # more inventory than wanted: more risk aversion
-        return jnp.where(above, middle, low), jnp.where(above, high, middle)
-
-    # bisection, for the solution is then compiled once; a target out of reach shows at the end
-    low, high = lax.fori_loop(0, 64 if target.dtype.itemsize == 8 else 32, halve, ends)
-    u = _attach(excess, (low + high) / 2, target, p, frozen[2])
-    off = jnp.abs(excess(lax.stop_gradient(u), *frozen))
-    ok = off < float(jnp.finfo(u.dtype).eps) ** 0.6
-    # at the root the standard deviation is the target, in value and in every derivative
-    value, sd = poison((jnp.exp(u), target), ok, (target, p))
-    return Targeted(value, sd, Info(ok, off))

@@ -11,6 +11,7 @@ import numpy as np
 
 from diffeq.market_making import exponential, hjb
 from diffeq.market_making.model import Params, Solution, inventories
+from diffeq.market_making.sides import Intensities
 
 
 def solve(
@@ -19,7 +20,7 @@ def solve(
     max_inventory: int,
     times: Any,
     objective: str = "cara",
-    intensity: hjb.Intensities | None = None,
+    intensity: Intensities | None = None,
     depth_floor: Any = None,
 ) -> Solution:
     """Value and optimal quotes of the market maker, at each time and inventory.
@@ -84,7 +85,7 @@ def residual(
     max_inventory: int,
     times: Any,
     objective: str = "cara",
-    intensity: hjb.Intensities | None = None,
+    intensity: Intensities | None = None,
     depth_floor: Any = None,
 ) -> Residual:
     """The equations at :func:`solve`'s solution; theta's slope in time is its derivative in T.

@@ -135,7 +135,7 @@ def test_any_intensity_against_scipy(
 
 @pytest.mark.float64
 def test_derivatives_three_ways() -> None:
-    """In the model's, the intensity's and the floor's parameters: forward = reverse, differences."""
+    """In parameters of the model, the intensity, the floor: forward = reverse, differences."""
 
     def quotes(x: Any) -> jax.Array:
         params = Params(sigma=x[0], gamma=x[1], phi_T=x[2], drift=x[3], eps=x[4])

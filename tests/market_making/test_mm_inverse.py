@@ -10,7 +10,8 @@ import pytest
 from scipy import optimize
 
 from diffeq.market_making import exponential
-from diffeq.market_making.inverse import from_inventory, from_quotes
+from diffeq.market_making.inventory_target import from_inventory
+from diffeq.market_making.inverse import from_quotes
 from diffeq.market_making.model import Params
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
