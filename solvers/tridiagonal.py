@@ -103,7 +103,7 @@ def _rates(matrix: Tridiagonal) -> tuple[jax.Array, jax.Array]:
 
 # Components that a floating number can hold beside each other
 
-_POWER = 4
+_POWER = 3
 """Terms added at a time, by powers of the matrix."""
 _ROOM = {8: 1e-246, 4: 1e-30}
 """Smallest component beside the largest, by the bytes of a number: what underflows is nothing."""
@@ -114,13 +114,19 @@ _REACH = {8: 300.0, 4: 60.0}
 def _in_range(
     matrix: Tridiagonal, log_start: jax.Array, times: jax.Array
 ) -> tuple[LogVector, jax.Array]:
-    """The exponential, and per lane whether its components stayed in range."""
+    """The exponential, and per lane whether its components stayed in range.
+
+    Components come first here and lanes last: neighbours are then whole rows.
+    """
     Lam, rate = _rates(matrix)
-    none = jnp.zeros_like(log_start[..., :1])
+    lower, diagonal, upper, log_w = (
+        jnp.moveaxis(x, -1, 0) for x in (matrix.lower, matrix.diagonal, matrix.upper, log_start)
+    )
+    none = jnp.zeros_like(log_w[:1])
     band = [
-        jnp.concatenate([none, matrix.lower], axis=-1),
-        matrix.diagonal + Lam[..., None],
-        jnp.concatenate([matrix.upper, none], axis=-1),
+        jnp.concatenate([none, lower]),
+        diagonal + Lam[None],
+        jnp.concatenate([upper, none]),
     ]
     power = band
     for _ in range(_POWER - 1):
@@ -133,21 +139,21 @@ def _in_range(
         def advance(_: Any, state: Any) -> Any:
             w, level, fits, truncation = state
             w, left_out = _summed(band, power, steps.h, w, fits)
-            top = jnp.max(w, axis=-1)
-            w = w / top[..., None]
+            top = jnp.max(w, axis=0)
+            w = w / top[None]
             level = level + (jnp.log(top) - Lam * steps.h)  # step by step: each is small
-            fits &= (lax.stop_gradient(jnp.min(w, axis=-1)) >= lowest) & (left_out < 1)
+            fits &= (lax.stop_gradient(jnp.min(w, axis=0)) >= lowest) & (left_out < 1)
             return w, level, fits, jnp.maximum(truncation, left_out)
 
         state = lax.fori_loop(0, steps.number, advance, state)
         return state, (jnp.log(state[0]), state[1])
 
-    level = jnp.max(log_start, axis=-1)
-    w = jnp.exp(log_start - level[..., None])
-    state = w, level, jnp.min(w, axis=-1) >= lowest, jnp.zeros_like(level)
+    level = jnp.max(log_w, axis=0)
+    w = jnp.exp(log_w - level[None])
+    state = w, level, jnp.min(w, axis=0) >= lowest, jnp.zeros_like(level)
     state, (shape, level) = lax.scan(interval, state, _intervals(times))
-    result = LogVector(jnp.moveaxis(shape, 0, -2), jnp.moveaxis(level, 0, -1), state[3])
-    return result, state[2]
+    shape = jnp.moveaxis(jnp.moveaxis(shape, 1, -1), 0, -2)
+    return LogVector(shape, jnp.moveaxis(level, 0, -1), state[3]), state[2]
 
 
 def _intervals(times: jax.Array) -> jax.Array:
@@ -159,11 +165,11 @@ def _summed(
     band: list[jax.Array], power: list[jax.Array], h: jax.Array, w: jax.Array, fits: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Σ_j (h B)^j w/j! by Horner's rule, and what it leaves out, relative to any component."""
-    terms, h = [w], h[..., None]
+    terms, h = [w], h[None]
     for _ in range(_POWER - 1):
         terms.append(_applied(band, terms[-1]))
     growth = lax.stop_gradient(terms[1] / w * h)
-    m, left_out = _number_of_terms(jnp.min(growth, axis=-1), jnp.max(growth, axis=-1), fits)
+    m, left_out = _number_of_terms(jnp.min(growth, axis=0), jnp.max(growth, axis=0), fits)
 
     def horner(i: jax.Array, s: jax.Array) -> jax.Array:
         j = m - (i + 1) * _POWER  # s holds the terms from j + _POWER on, times j!
@@ -207,17 +213,17 @@ def _product(a: list[jax.Array], b: list[jax.Array]) -> list[jax.Array]:
 
 
 def _applied(band: list[jax.Array], x: jax.Array) -> jax.Array:
-    """A band matrix, by its diagonals, times a vector."""
-    half, n = len(band) // 2, x.shape[-1]
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)])
-    terms = (d * padded[..., i : i + n] for i, d in enumerate(band))
+    """A band matrix, by its diagonals, times a vector; along the first axis."""
+    half, n = len(band) // 2, x.shape[0]
+    padded = jnp.pad(x, [(half, half)] + [(0, 0)] * (x.ndim - 1))
+    terms = (d * padded[i : i + n] for i, d in enumerate(band))
     return sum(terms, jnp.zeros((), x.dtype))
 
 
 def _shifted(x: jax.Array, by: int) -> jax.Array:
-    """x_{q+by}, 0 beyond the ends."""
-    n, pad = x.shape[-1], abs(by)
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(pad, pad)])[..., pad + by : pad + by + n]
+    """x_{q+by}, 0 beyond the ends; along the first axis."""
+    n, pad = x.shape[0], abs(by)
+    return jnp.pad(x, [(pad, pad)] + [(0, 0)] * (x.ndim - 1))[pad + by : pad + by + n]
 
 
 # Components of any size: mantissa and exponent each
@@ -280,15 +286,17 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
     rise = jnp.diff(D, axis=-1)
     none = jnp.zeros_like(D[..., :1])
     upper, lower = _rescaled(step.upper, rise), _rescaled(step.lower, -rise)
-    band = [jnp.concatenate([none, lower], -1), step.diagonal, jnp.concatenate([upper, none], -1)]
+    lower, upper = jnp.concatenate([none, lower], -1), jnp.concatenate([upper, none], -1)
     start = w.mantissa * jnp.exp2(w.exponent - D)
-    size = lax.stop_gradient(jnp.max(sum(band), axis=-1))
+    size = lax.stop_gradient(jnp.max(lower + step.diagonal + upper, axis=-1))
     margin = -math.log(1e-5 * float(jnp.finfo(size.dtype).eps))
     # (x e/m)^m ≤ exp(−margin) at m = e x + margin, for y log y ≥ y − 1
     m = jnp.ceil(math.e * jnp.max(jnp.where(jnp.isfinite(size), size, 0)) + margin)
 
     def horner(i: jax.Array, s: jax.Array) -> jax.Array:
-        return start + _applied(band, s) / (m - i)
+        below = jnp.concatenate([none, s[..., :-1]], axis=-1)
+        above = jnp.concatenate([s[..., 1:], none], axis=-1)
+        return start + (lower * below + step.diagonal * s + upper * above) / (m - i)
 
     total = lax.fori_loop(0, m.astype(int), horner, start)
     # the components, below 2 at the start, are some 1 or more: those near an edge of the envelope

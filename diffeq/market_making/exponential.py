@@ -151,7 +151,7 @@ def log_w(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:
 
 _Rows = tuple[jax.Array, jax.Array]
 """Arrays with a row for each time: shape and level of log w, or derivatives of them."""
-_CACHED = 1600
+_CACHED = 1616
 """Inventories of all lanes worked on together: a dozen arrays of them stay in a core's cache."""
 
 

@@ -100,7 +100,17 @@ def logistic(d: np.ndarray) -> np.ndarray:
 
 
 def falling(A: float, k: float) -> Any:
-    return lambda d: A * np.exp(-k * d)
+    def rate(d: np.ndarray) -> np.ndarray:
+        return A * np.exp(-k * d)
+
+    rate.k = k  # type: ignore[attr-defined]
+    return rate
+
+
+HAZARDS = {  # −Lambda/Lambda', by hand
+    "power": lambda d: (0.8 + d) / 2.5,
+    "logistic": lambda d: (1 + np.exp(-2.0 * (d - 0.4))) / 2.0,
+}
 
 
 @pytest.mark.float64
@@ -118,7 +128,7 @@ def falling(A: float, k: float) -> Any:
 def test_any_intensity_against_scipy(
     intensity: Any, rates: Any, params: dict[str, Any], objective: str
 ) -> None:
-    """theta to 1e-8; first-order conditions, the equation itself, and the end to 1e-12."""
+    """theta to 1e-8; every first-order condition, by hand, to 1e-12."""
     Q = 3
     params = Params(**(dict(A=(90.0, 150.0), k=(1.2, 1.8)) | params))
     shape: Any = dict(max_inventory=Q, times=TIMES, objective=objective, intensity=intensity)
@@ -128,7 +138,24 @@ def test_any_intensity_against_scipy(
     risk = gamma * params.sigma**2 / 2 if objective == "cara" else params.phi
     expected = by_scipy(rates, Q, gamma, risk, params.phi_T, params.eps)
     np.testing.assert_allclose(found.theta, expected, atol=1e-8)
-    left = optimum.residual(params, **shape)
+    q, fall = np.arange(-Q, Q), -np.diff(found.theta, axis=1)
+    p_b, p_a = fall + (q + 1) * params.eps, -fall - q * params.eps
+    for rate, p, depth in (
+        (rates[0], p_b, np.asarray(found.delta_b)[:, :-1]),
+        (rates[1], p_a, np.asarray(found.delta_a)[:, 1:]),
+    ):
+        m = HAZARDS[rate.__name__](depth) if rate.__name__ in HAZARDS else 1 / rate.k
+        wanted = np.log1p(gamma * m) / gamma if gamma else m
+        np.testing.assert_allclose((depth - p) / wanted, 1, atol=1e-12)
+
+
+@pytest.mark.float64
+def test_the_equations_hold() -> None:
+    """The residual, which differentiates the solution in the horizon, sees them fulfilled."""
+    params = Params(phi=0.3, phi_T=0.02, eps=0.05)
+    left = optimum.residual(
+        params, max_inventory=2, times=TIMES, objective="penalty", intensity=POWER
+    )
     assert max(float(jnp.max(x)) for x in (left.bid, left.ask, left.terminal)) < 1e-12
     assert float(jnp.max(left.equation)) < 1e-9
 
