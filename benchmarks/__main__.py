@@ -12,7 +12,17 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import batch, canonical, gradients, grids, path, sequential, start
+from benchmarks import (
+    batch,
+    canonical,
+    gradients,
+    grids,
+    market_making,
+    market_simulation,
+    path,
+    sequential,
+    start,
+)
 from benchmarks.timing import Comparison
 
 RESULTS = Path(__file__).with_name("results")
@@ -27,7 +37,8 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     size = 0.01 if options.smoke else 1
     rows = []
-    for suite in (start, batch, gradients, grids, canonical, path, sequential):
+    suites = (start, batch, gradients, grids, canonical, path, sequential)
+    for suite in (*suites, market_making, market_simulation):
         for comparison in suite.run(size):
             rows.append(_row(comparison))
             print(rows[-1], flush=True)

@@ -1,10 +1,11 @@
 """Differentiable equilibria: market models in JAX, each equilibrium a root with exact derivatives.
 
 Models: :mod:`diffeq.kyle`, :mod:`diffeq.holden`, :mod:`diffeq.contingent`,
-:mod:`diffeq.glosten_milgrom`. Turn a failed solve into an error with :func:`check`.
+:mod:`diffeq.glosten_milgrom`, :mod:`diffeq.market_making`. Turn a failed solve into an error with
+:func:`check`.
 """
 
-from diffeq import contingent, glosten_milgrom, holden, kyle
+from diffeq import contingent, glosten_milgrom, holden, kyle, market_making
 from diffeq.check import ConvergenceError, check
 
 __version__ = "0.1.0"
@@ -17,4 +18,5 @@ __all__ = [
     "glosten_milgrom",
     "holden",
     "kyle",
+    "market_making",
 ]
