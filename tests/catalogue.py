@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffeq import contingent, holden, kyle
+from diffeq import contingent, holden, kyle, market_making
 from diffeq.contingent import black, canonical, options, smiles, toy
 from diffeq.glosten_milgrom import (
     binary_dealers,
@@ -43,6 +43,7 @@ MODELS: tuple[ModuleType, ...] = (
     gaussian_value,
     trade_size,
     continuous_value,
+    market_making,
 )
 
 
@@ -89,6 +90,8 @@ POSITIVE = (0.0, -1.0, *NUMBERS)
 COUNTS = (0, -3, 2.0, True, "2", None, np.array([2]))
 
 
+COLUMNS = "derivatives by columns, of every order and mode in tests/market_making"
+NOT_NEGATIVE = (-1.0, *NUMBERS)
 ROOT = "a bracketed root, whose second derivatives tests/solvers/test_root.py takes"
 
 
@@ -282,6 +285,25 @@ ENTRIES: tuple[Entry, ...] = (
         arrays=("values", "probabilities"),
         shares=(3, 4, 5),
         solve_static=lambda **static: continuous_value.solve(continuous_value.Params()),
+    ),
+    Entry(
+        name="market-making",
+        first_order=COLUMNS,
+        model=market_making,
+        solve=lambda sigma, A, k, gamma, phi_T, drift, eps: market_making.solve(
+            market_making.Params(sigma, A, k, gamma, 0.0, phi_T, drift, eps),
+            max_inventory=1,
+            times=(0.0, 1.0),
+        ),
+        leaves=tuple(name for name in market_making.Params._fields if name != "phi"),
+        example=(2.0, 20.0, 1.5, 0.1, 0.05, 0.2, 0.03),
+        outside=outside(*2 * (NOT_NEGATIVE,), POSITIVE, *2 * (NOT_NEGATIVE,), *2 * (NUMBERS,)),
+        fields=("theta", "delta_b", "delta_a"),
+        static={"max_inventory": COUNTS, "objective": ("mean", "", None, 1)},
+        solve_static=lambda **static: market_making.solve(
+            market_making.Params(), **{"max_inventory": 1, "times": (0.0, 1.0), **static}
+        ),
+        keep=lambda: np.array([[False, True, False], [False, True, False]]),
     ),
 )
 

@@ -1,8 +1,8 @@
 """Market making (Avellaneda & Stoikov 2008): optimal quotes on an inventory grid, and their worth.
 
     solve, residual                  the optimum: exactly for exponential fills, else on the grid
-    exponential, hjb, bellman        the linear problem, any intensity, discrete time
     exponential, hjb, bellman        the linear problem; any intensity; discrete time
+    intensities                      fill rates by depth: exponential, power law, logistic, yours
     approximations                   the formulas of the literature, each by its name
     statistics                       exact mean and variance of what any policy of (t, q) earns
     simulate, Controls, report       markets quoted by a policy, its risk controls, how it did
