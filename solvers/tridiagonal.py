@@ -90,7 +90,7 @@ def _steps(rate: jax.Array, length: jax.Array, budget: float) -> _Steps:
     """Steps of rate · h at most ``budget``."""
     size = lax.stop_gradient(rate * length)
     feasible = size <= MOST
-    number = jnp.ceil(jnp.max(jnp.where(feasible, size, 0)) / budget)
+    number = jnp.ceil(jnp.max(jnp.where(feasible, size, 0), initial=0) / budget)
     number = jnp.maximum(1.0, number)
     return _Steps(jnp.where(feasible, length / number, jnp.nan), number.astype(int))
 
@@ -142,7 +142,7 @@ def _in_range(
             top = jnp.max(w, axis=0)
             w = w / top[None]
             level = level + (jnp.log(top) - Lam * steps.h)  # step by step: each is small
-            fits &= (lax.stop_gradient(jnp.min(w, axis=0)) >= lowest) & (left_out < 1)
+            fits &= ~(lax.stop_gradient(jnp.min(w, axis=0)) < lowest) & (left_out < 1)
             return w, level, fits, jnp.maximum(truncation, left_out)
 
         state = lax.fori_loop(0, steps.number, advance, state)
@@ -150,7 +150,7 @@ def _in_range(
 
     level = jnp.max(log_w, axis=0)
     w = jnp.exp(log_w - level[None])
-    state = w, level, jnp.min(w, axis=0) >= lowest, jnp.zeros_like(level)
+    state = w, level, ~(jnp.min(w, axis=0) < lowest), jnp.zeros_like(level)
     state, (shape, level) = lax.scan(interval, state, _intervals(times))
     shape = jnp.moveaxis(jnp.moveaxis(shape, 1, -1), 0, -2)
     return LogVector(shape, jnp.moveaxis(level, 0, -1), state[3]), state[2]
@@ -189,16 +189,18 @@ def _number_of_terms(
 
     With least · w ≤ B w ≤ most · w, the sum is at least e^least w and the rest at most Σ_{j≥m}
     most^j/j! w; m! ≥ (m/e)^m. The rest is small where m (log(m/most) − 1) + least is a margin: a
-    convex equation, solved by Newton's method from above. 0 if a lane is out of range anyway.
+    convex equation, solved by Newton's method from above. 0 if a lane is out of range anyway. A
+    lane of NaN is in range: it must not make the others go another way.
     """
     margin = -math.log(1e-5 * float(jnp.finfo(most.dtype).eps))
-    possible = jnp.all(fits & (most < 5 * _REACH[most.dtype.itemsize]))
-    x, low = (jnp.where(possible, v, 1) for v in (jnp.maximum(most, 1), least))
+    possible = jnp.all(fits & ~(most >= 5 * _REACH[most.dtype.itemsize]))
+    good = possible & jnp.isfinite(most)
+    x, low = jnp.where(good, jnp.maximum(most, 1), 1), jnp.where(good, least, 0)
     m = math.e * x + margin
     for _ in range(3):
         m = m - (m * (jnp.log(m / x) - 1) + low - margin) / jnp.log(m / x)
-    m = jnp.ceil(jnp.max(m) / _POWER) * _POWER
-    left_out = jnp.exp(m * (1 - jnp.log(m / x)) - low)
+    left_out = jnp.exp(m * (1 - jnp.log(m / x)) - low)  # more terms, for others' sake, leave less
+    m = jnp.ceil(jnp.max(m, initial=0) / _POWER) * _POWER
     return jnp.where(possible, m, 0).astype(int), jnp.where(possible, left_out, 1)
 
 
@@ -291,7 +293,7 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
     size = lax.stop_gradient(jnp.max(lower + step.diagonal + upper, axis=-1))
     margin = -math.log(1e-5 * float(jnp.finfo(size.dtype).eps))
     # (x e/m)^m ≤ exp(−margin) at m = e x + margin, for y log y ≥ y − 1
-    m = jnp.ceil(math.e * jnp.max(jnp.where(jnp.isfinite(size), size, 0)) + margin)
+    m = jnp.ceil(math.e * jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0) + margin)
 
     def horner(i: jax.Array, s: jax.Array) -> jax.Array:
         below = jnp.concatenate([none, s[..., :-1]], axis=-1)

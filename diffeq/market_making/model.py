@@ -100,10 +100,13 @@ def validated(params: Params, objective: str) -> Problem:
     if not isinstance(params, Params):
         raise TypeError(f"params: expected market_making.Params, got {type(params).__name__}")
     validate.option("objective", objective, OBJECTIVES)
+    given = [
+        validate.array(f"Params.{name}", value)
+        for name, value in zip(Params._fields, params, strict=True)
+    ]
     dtype = jnp.result_type(float, *(x for x in params if hasattr(x, "dtype")))
     fields = {}
-    for name, value in zip(Params._fields, params, strict=True):
-        field = validate.array(f"Params.{name}", value)
+    for name, field in zip(Params._fields, given, strict=True):
         shapes = ((), (2,)) if name in ("A", "k") else ((),)
         if field is None or field.shape not in shapes:
             wanted = "a scalar or (bid, ask)" if len(shapes) == 2 else "a scalar"

@@ -54,16 +54,20 @@ def solve(
     0.673
     """
     shape: Any = dict(max_inventory=max_inventory, times=times, objective=objective)
-    if intensity is None and depth_floor is None and _one_k(params.k):
+    linear = not isinstance(params, Params) or _one_k(
+        params.k
+    )  # what is no Params is refused there
+    if intensity is None and depth_floor is None and linear:
         return exponential.solve(params, **shape)
     return hjb.solve(params, intensity=intensity, depth_floor=depth_floor, **shape)
 
 
 def _one_k(k: Any) -> bool:
     """Whether both sides are known to share k."""
-    if isinstance(k, tuple | list) and any(isinstance(side, jax.core.Tracer) for side in k):
-        return False
-    return np.ndim(k) == 0 or (not isinstance(k, jax.core.Tracer) and np.ptp(np.asarray(k)) == 0)
+    sides = k if isinstance(k, tuple | list) else (k,)
+    if any(isinstance(side, jax.core.Tracer) for side in sides):
+        return len(sides) == 1 and sides[0].ndim == 0
+    return np.ndim(k) == 0 or (np.size(k) > 0 and bool(np.ptp(np.asarray(k)) == 0))
 
 
 class Residual(NamedTuple):

@@ -83,7 +83,9 @@ class Report(NamedTuple):
     size: Estimate
     """|q_T|."""
     bid_fills: Fills
+    """Of the bid, against the forecast."""
     ask_fills: Fills
+    """Of the ask."""
     spread: jax.Array
     """Quoted spread, averaged over the time at which both sides were quoted."""
     alarm: jax.Array
