@@ -2,7 +2,7 @@
 
     solve, residual                  the optimum: exactly for exponential fills, else on the grid
     exponential, hjb, bellman        the linear problem; any intensity; discrete time
-    intensities                      fill rates by depth: exponential, power law, logistic, yours
+    intensities, tabulated           fill rates by depth: exponential, power law, logistic; a table
     approximations                   the formulas of the literature, each by its name
     statistics                       exact mean and variance of what any policy of (t, q) earns
     simulate, Controls, report       markets quoted by a policy, its risk controls, how it did
@@ -34,6 +34,7 @@ from diffeq.market_making.optimum import Residual, residual, solve
 from diffeq.market_making.report import Report, report, simulate_report
 from diffeq.market_making.sensitivity import Sensitivity, sensitivity
 from diffeq.market_making.simulation import Paths, simulate
+from diffeq.market_making.tabulated import Tabulated, tabulated
 
 _MODULES = (
     "assets",
@@ -63,6 +64,7 @@ __all__ = [
     "Sensitivity",
     "Solution",
     "Statistics",
+    "Tabulated",
     "approximations",
     "exponential",
     "hjb",
@@ -74,6 +76,7 @@ __all__ = [
     "simulate_report",
     "solve",
     "statistics",
+    "tabulated",
 ]
 
 
