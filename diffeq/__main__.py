@@ -1,6 +1,10 @@
 """Command line: ``python -m diffeq tour``; ``--help`` lists the verbs and their options."""
 
+import functools
+import re
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -12,19 +16,45 @@ def main(args: list[str] | None = None) -> None:
     except ImportError:
         sys.exit("the command line needs tyro: pip install 'diffeq[all]'")
     jax.config.update("jax_enable_x64", True)
+    from diffeq.check import ConvergenceError
+
+    args = sys.argv[1:] if args is None else args
+    prog = "python -m diffeq"
+    try:
+        if args[:1] == ["solve"]:
+            from diffeq import solve_command
+
+            about = solve_command.__doc__
+            text = tyro.extras.subcommand_cli_from_dict(
+                solve_command.commands(), prog=f"{prog} solve", args=args[1:], description=about
+            )
+        else:
+            text = tyro.extras.subcommand_cli_from_dict(
+                {"tour": _tour(), "solve": solve}, prog=prog, args=args, description=__doc__
+            )
+    except (ValueError, TypeError, OSError, ImportError, ConvergenceError) as error:
+        sys.exit(f"error: {_as_options(str(error))}")
+    print(text)
+
+
+def solve() -> str:
+    """One equilibrium of a model: solve MODEL --help."""
+    raise ValueError("solve: expected a model, as in: python -m diffeq solve market-making --help")
+
+
+def _tour() -> Callable[..., str]:
     from diffeq.tour import tour
 
-    try:
-        report = tyro.extras.subcommand_cli_from_dict(
-            {"tour": tour}, prog="python -m diffeq", args=args, description=__doc__
-        )
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {_as_options(str(error))}")
-    print(f"wrote {report}")
+    @functools.wraps(tour)
+    def wrote(**options: Any) -> str:
+        return f"wrote {tour(**options)}"
+
+    return wrote
 
 
 def _as_options(message: str) -> str:
     """A function's advice in the words of the command line."""
+    message = re.sub(r"Params\.(\w+)", lambda m: "--" + m[1].replace("_", "-"), message)
     return message.replace("bad_rows='drop'", "--bad-rows drop")
 
 

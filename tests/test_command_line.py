@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from diffeq import __main__ as command_line
+from diffeq import solve_command
 from diffeq.tour import TRUTH, tour
 
 
@@ -92,3 +93,46 @@ def test_help_lists_the_verbs():
         [sys.executable, "-m", "diffeq", "--help"], cwd=ROOT, capture_output=True, text=True
     )
     assert run.returncode == 0 and "tour" in run.stdout
+
+
+def test_solve_prints_json_that_is_the_librarys_solution(capsys):
+    """The example of the spec, parsed as another program would; no quote at the edge is null."""
+    options = "--A 10 --phi-T 0.01 --objective penalty --max-inventory 10 --json"
+    command_line.main(["solve", "market-making", *options.split()])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["solution"]["delta_b"][0][10] == pytest.approx(0.674906952, abs=1e-9)
+    assert printed["solution"]["delta_b"][0][20] is None
+    assert printed["params"]["A"] == 10 and printed["converged"] is True
+
+
+@pytest.mark.parametrize("model", solve_command.MODELS)
+def test_solve_lists_every_parameter_with_its_meaning(model, capsys):
+    with pytest.raises(SystemExit) as left:
+        command_line.main(["solve", model, "--help"])
+    text = capsys.readouterr().out
+    assert left.value.code == 0
+    for field in solve_command.MODELS[model].params._fields:
+        assert f"--{field.replace('_', '-').strip('-')}" in text, field
+    assert "default" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["market-making", "--k", "0"], "--k: expected a finite positive number, got 0"),
+        (["market-making", "--phi", "1"], "--phi: expected 0 for objective='cara'"),
+        (["market-making", "--horizon", "-1"], "times: expected strictly increasing"),
+        (["holden", "--num-auctions", "0"], "num_auctions: expected at least 1"),
+        (["glosten-milgrom", "--V-L", "300"], "V_L"),
+    ],
+)
+def test_solve_says_in_a_line_what_to_change(options, message):
+    with pytest.raises(SystemExit, match=message) as left:
+        command_line.main(["solve", *options])
+    assert "\n" not in str(left.value)
+
+
+def test_solve_takes_a_number_for_each_side(capsys):
+    command_line.main(["solve", "market-making", "--A", "100", "180", "--max-inventory", "1"])
+    table = capsys.readouterr().out
+    assert table.startswith("theta") and "delta_a" in table
