@@ -144,8 +144,53 @@ def best_depth(
     x = jnp.exp(implicit.attach(excess, found, theta))
     if depth_floor is not None:
         x = jnp.where(at_floor, depth_floor - p, x)
-    gain = intensity(p + x) * x * expm1_over(-gamma * x)
+    terms = _Terms(as_pytree(intensity, p.dtype), p, gamma)
+    gain = _gain(terms, p + x, None if depth_floor is None else at_floor)
     return Best(x, gain, lax.stop_gradient(residual))
+
+
+class _Terms(NamedTuple):
+    intensity: Any
+    p: jax.Array
+    gamma: jax.Array
+
+
+def _earned(terms: _Terms, delta: jax.Array) -> jax.Array:
+    """Lambda(delta) (1 − exp(−gamma (delta − p)))/gamma."""
+    x = delta - terms.p
+    earned: jax.Array = terms.intensity(delta) * x * expm1_over(-terms.gamma * x)
+    return earned
+
+
+@jax.custom_jvp
+def _gain(terms: _Terms, delta: jax.Array, at_floor: jax.Array | None) -> jax.Array:
+    """H: what the best depth earns. Its slope is that at a fixed depth, by the envelope theorem."""
+    return _earned(terms, delta)
+
+
+@_gain.defjvp
+def _gain_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (terms, delta, at_floor), (terms_dot, delta_dot, _) = primals, tangents
+    slope = jax.jvp(lambda terms: _earned(terms, delta), (terms,), (terms_dot,))[1]
+    if at_floor is not None:  # no optimum there: the floor's own move counts
+        moved = jax.jvp(lambda delta: _earned(terms, delta), (delta,), (delta_dot,))[1]
+        slope = slope + jnp.where(at_floor, moved, 0)
+    return _gain(terms, delta, at_floor), slope
+
+
+def as_pytree(intensity: Intensity, dtype: Any) -> Any:
+    """The intensity as a pytree that is called with a depth: what it closes over is its leaves."""
+    leaves = jax.tree.leaves(intensity)
+    if len(leaves) != 1 or leaves[0] is not intensity:  # not a plain function
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), intensity)
+    converted, closed_over = jax.closure_convert(intensity, jnp.zeros((), dtype))
+    if not closed_over:
+        return jax.tree_util.Partial(intensity)
+    return jax.tree_util.Partial(_constants_first(converted), *closed_over)
+
+
+def _constants_first(converted: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: converted(arguments[-1], *arguments[:-1])
 
 
 def inverse_hazard(intensity: Intensity, delta: jax.Array) -> jax.Array:

@@ -3,10 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from diffeq.market_making.intensities import Exponential
+from diffeq.market_making.intensities import Exponential, as_pytree
 from diffeq.market_making.model import Problem
 
 Intensities = Callable[[Any], Any] | tuple[Callable[[Any], Any], Callable[[Any], Any]]
@@ -27,19 +24,5 @@ def by_side(intensity: Intensities | None, p: Problem) -> tuple[Any, Any]:
         raise ValueError(
             f"intensity: expected a function of a depth or (bid, ask) of them, got {intensity!r}"
         )
-    bid, ask = (_as_pytree(side, p.sigma.dtype) for side in sides)
+    bid, ask = (as_pytree(side, p.sigma.dtype) for side in sides)
     return bid, ask
-
-
-def _as_pytree(intensity: Any, dtype: Any) -> Any:
-    leaves, tree = jax.tree.flatten(intensity)
-    if len(leaves) != 1 or leaves[0] is not intensity:
-        return jax.tree.unflatten(tree, [jnp.asarray(leaf, dtype) for leaf in leaves])
-    converted, closed_over = jax.closure_convert(intensity, jnp.zeros((), dtype))
-    if not closed_over:
-        return jax.tree_util.Partial(intensity)
-    return jax.tree_util.Partial(_constants_first(converted), *closed_over)
-
-
-def _constants_first(converted: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: converted(arguments[-1], *arguments[:-1])

@@ -57,6 +57,7 @@ def oracle(params: dict[str, Any], Q: int, tau: Any, objective: str) -> np.ndarr
         (10, "penalty", dict(A=10.0, k=1.5, phi_T=0.01, phi=0.0), 1.0),
         (10, "penalty", dict(A=10.0, k=1.5, phi_T=1.0, phi=2.0), 0.25),
         (20, "penalty", dict(A=10.0, k=1.5, phi_T=16.0, phi=0.1), 1e-6),
+        (1, "penalty", dict(A=1.0, k=1.5, phi_T=6000.0, phi=0.0), 1.0),
     ],
 )
 def test_against_sixty_digits(Q: int, objective: str, params: dict[str, float], tau: float) -> None:
@@ -213,9 +214,33 @@ def test_derivatives_three_ways() -> None:
     helpers.assert_close_by_norm(forward, helpers.differences(free, y), 1e-9)
     pick = lambda y: jnp.sum(free(y) ** 2)  # noqa: E731
     gradient = jax.jit(jax.grad(pick))
-    curvature = np.asarray(jax.jit(jax.jacrev(jax.grad(pick)))(y))  # the hardest of the modes
+    curvature = np.asarray(jax.jit(jax.jacrev(jax.grad(pick)))(y))  # the hardest mode
     helpers.assert_close_by_norm(curvature, curvature.T, 1e-11)
     helpers.assert_close_by_norm(curvature, helpers.differences(gradient, y), 1e-8)
+
+
+@pytest.mark.float64
+def test_derivatives_where_w_spans_or_grows_beyond_range() -> None:
+    """Without fills d log w_q/dA = Σ w_{q±1}/w_q tau/e, by hand; w that grows by e^270."""
+    slope = jax.jit(
+        jax.jacfwd(
+            lambda A, phi_T, drift: solve(
+                Params(A=A, phi_T=phi_T, drift=drift),
+                max_inventory=3,
+                times=[0.0, 1.0],
+                objective="penalty",
+            )[:2],
+            argnums=(0, 2),
+        )
+    )
+    q, phi_T = np.arange(-3, 4), 42.0  # w spans e^−567: mantissas and exponents
+    in_A = slope(0.0, phi_T, 0.0)[0][0]
+    up, down = (np.exp(-1.5 * phi_T * ((q + i) ** 2 - q**2)) for i in (1, -1))
+    exact = (np.append(up[:-1], 0) + np.append(0, down[1:])) / np.e / 1.5
+    np.testing.assert_allclose(in_A[0], exact, rtol=1e-12)
+    (in_A, in_drift), quotes = slope(20.0, 0.1, -60.0)
+    assert np.isfinite(in_A).all() and np.isfinite(np.stack(quotes)[..., :-1]).all()
+    np.testing.assert_allclose(in_drift[0, 0], -3.0, atol=0.05)  # at q = −3 nearly all the time
 
 
 def test_bad_lanes_fail_alone() -> None:

@@ -1,5 +1,6 @@
 """Reports of simulated market making: plain numpy on recorded paths, the alarm, bounded memory."""
 
+import sys
 from typing import Any
 
 import jax
@@ -68,7 +69,8 @@ def test_every_figure_is_that_of_its_definition() -> None:
 def test_no_path_stored_is_the_same_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three chunks merged, the last one shorter, against the stored paths of the same key."""
     monkeypatch.setattr(simulation, "CHUNK", 1300)
-    monkeypatch.setattr("diffeq.market_making.report.CHUNK", 1300)
+    # the package gives the function of that name
+    monkeypatch.setattr(sys.modules["diffeq.market_making.report"], "CHUNK", 1300)
     shape: Any = dict(controls=Controls(limit=5), num_paths=3001)
     stored = report(paths_of(POLICY, **shape), benchmark=paths_of(FIXED, num_paths=3001))
     streamed = simulate_report(KEY, PARAMS, POLICY, benchmark=FIXED, **(SHAPE | shape))
