@@ -98,7 +98,8 @@ def _steps(rate: jax.Array, length: jax.Array, budget: float) -> _Steps:
 def _rates(matrix: Tridiagonal) -> tuple[jax.Array, jax.Array]:
     """Lam, and the largest row sum of M + Lam I, near enough; shape (...)."""
     Lam = lax.stop_gradient(jnp.max(-matrix.diagonal, axis=-1))
-    return Lam, Lam + jnp.max(matrix.upper, axis=-1) + jnp.max(matrix.lower, axis=-1)
+    most = Lam + jnp.max(matrix.diagonal, axis=-1)
+    return Lam, most + jnp.max(matrix.upper, axis=-1) + jnp.max(matrix.lower, axis=-1)
 
 
 # Components that a floating number can hold beside each other
@@ -139,21 +140,32 @@ def _in_range(
         def advance(_: Any, state: Any) -> Any:
             w, level, fits, truncation = state
             w, left_out = _summed(band, power, steps.h, w, fits)
+            size = lax.stop_gradient(jnp.max(w, axis=0))
+            w = w / size[None]  # the powers of size in derivatives of w / max w may be out of range
             top = jnp.max(w, axis=0)
             w = w / top[None]
-            level = level + (jnp.log(top) - Lam * steps.h)  # step by step: each is small
+            # step by step: each is small
+            level = _added(level, jnp.log(size) + jnp.log(top) - Lam * steps.h)
             fits &= ~(lax.stop_gradient(jnp.min(w, axis=0)) < lowest) & (left_out < 1)
             return w, level, fits, jnp.maximum(truncation, left_out)
 
         state = lax.fori_loop(0, steps.number, advance, state)
-        return state, (jnp.log(state[0]), state[1])
+        return state, (jnp.log(state[0]), state[1][0])
 
     level = jnp.max(log_w, axis=0)
     w = jnp.exp(log_w - level[None])
-    state = w, level, ~(jnp.min(w, axis=0) < lowest), jnp.zeros_like(level)
+    zero = jnp.zeros_like(level)
+    state = w, (level, zero), ~(jnp.min(w, axis=0) < lowest), zero
     state, (shape, level) = lax.scan(interval, state, _intervals(times))
     shape = jnp.moveaxis(jnp.moveaxis(shape, 1, -1), 0, -2)
     return LogVector(shape, jnp.moveaxis(level, 0, -1), state[3]), state[2]
+
+
+def _added(level: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A sum and what its roundings have left out, with x: hundreds of them would all be alike."""
+    x = x + level[1]
+    total = level[0] + x
+    return total, x - (total - level[0])
 
 
 def _intervals(times: jax.Array) -> jax.Array:
@@ -237,11 +249,12 @@ _BUDGET = {8: 128.0, 4: 32.0}
 def _by_exponents(matrix: Tridiagonal, log_start: jax.Array, times: jax.Array) -> LogVector:
     exponent = jnp.floor(log_start / _LOG2)
     zero = log_start[..., 0] * 0
-    start = _normalised(_Scaled(jnp.exp(log_start - exponent * _LOG2), exponent, zero, zero))
+    mantissa = jnp.exp(log_start - exponent * _LOG2)
+    start = _normalised(_Scaled(mantissa, exponent, (zero, zero), zero))
 
     def interval(w: _Scaled, length: jax.Array) -> tuple[_Scaled, tuple[jax.Array, jax.Array]]:
         w = _advanced(matrix, w, length)
-        return w, (jnp.log(w.mantissa) + w.exponent * _LOG2, w.level)
+        return w, (jnp.log(w.mantissa) + w.exponent * _LOG2, w.level[0])
 
     end, (shape, level) = lax.scan(interval, start, _intervals(times))
     return LogVector(jnp.moveaxis(shape, 0, -2), jnp.moveaxis(level, 0, -1), end.truncation)
@@ -252,7 +265,7 @@ class _Scaled(NamedTuple):
 
     mantissa: jax.Array
     exponent: jax.Array  # whole numbers
-    level: jax.Array
+    level: tuple[jax.Array, jax.Array]  # and what its roundings left out
     truncation: jax.Array
 
 
@@ -264,7 +277,7 @@ def _normalised(w: _Scaled) -> _Scaled:
     return w._replace(
         mantissa=w.mantissa * jnp.exp2(-shift),
         exponent=exponent - top,
-        level=w.level + top[..., 0] * _LOG2,
+        level=_added(w.level, top[..., 0] * _LOG2),
     )
 
 
@@ -277,7 +290,7 @@ def _advanced(matrix: Tridiagonal, w: _Scaled, length: jax.Array) -> _Scaled:
 
     def advance(_: jax.Array, w: _Scaled) -> _Scaled:
         w = _one_step(step, w)
-        return w._replace(level=w.level - Lam * steps.h)
+        return w._replace(level=_added(w.level, -Lam * steps.h))
 
     return lax.fori_loop(0, steps.number, advance, w)
 
@@ -307,22 +320,25 @@ def _one_step(step: Tridiagonal, w: _Scaled) -> _Scaled:
 
 
 def _rescaled(carried: jax.Array, bits: jax.Array) -> jax.Array:
-    """carried · 2^bits, at most twice _STEEPEST; where nothing is carried 2^bits may be inf."""
-    return jnp.where(carried > 0, carried * jnp.exp2(jnp.where(carried > 0, bits, 0)), 0 * carried)
+    """carried · 2^bits, at most twice _STEEPEST; of nothing a derivative is left, kept in range."""
+    most = float(jnp.finfo(carried.dtype).maxexp - 24)
+    return carried * jnp.exp2(jnp.where(carried > 0, bits, jnp.minimum(bits, most)))
 
 
 def _envelope(step: Tridiagonal, exponent: jax.Array) -> jax.Array:
     """The smallest D ≥ exponent that falls from one q to the next by no more than a step carries.
 
-    Whole numbers; beyond it terms from a neighbour would outgrow those that are already there.
+    Whole numbers; beyond it terms from a neighbour would outgrow those that are already there. To
+    lose ``far`` bits is to reach nobody: so does what carries nothing.
     """
     step = lax.stop_gradient(step)
     none = jnp.zeros_like(exponent[..., :1])
     most = math.log2(_STEEPEST[exponent.dtype.itemsize])
+    far = 1 + jnp.max(exponent, axis=-1, keepdims=True) - jnp.min(exponent, axis=-1, keepdims=True)
 
     def bits(carried: jax.Array) -> jax.Array:
-        lost = jnp.where(carried > 0, most - jnp.log2(jnp.where(carried > 0, carried, 1)), _FAR)
-        return jnp.concatenate([none, jnp.cumsum(jnp.clip(lost, 0, _FAR), axis=-1)], axis=-1)
+        lost = jnp.where(carried > 0, most - jnp.log2(jnp.where(carried > 0, carried, 1)), far)
+        return jnp.concatenate([none, jnp.cumsum(jnp.clip(lost, 0, far), axis=-1)], axis=-1)
 
     axis = exponent.ndim - 1
     to_right, to_left = bits(step.lower), bits(step.upper)
@@ -334,5 +350,3 @@ def _envelope(step: Tridiagonal, exponent: jax.Array) -> jax.Array:
 _STEEPEST = {8: 64.0, 4: 16.0}
 """Largest rescaled off-diagonal of a step, by the bytes of a number. Above 1, for at a distance of
 d a step leaves (h M)^d/d!, less than (h M)^d; below the budget, for the terms grow to e^this."""
-_FAR = 1e4
-"""Bits a neighbour is taken to lose at most: what carries nothing reaches nobody."""

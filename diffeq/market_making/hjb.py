@@ -113,10 +113,11 @@ def _check_decreasing(sides: Any) -> None:
         if isinstance(rates, jax.core.Tracer):  # it closes over one
             continue
         seen = np.asarray(rates)[np.isfinite(rates)]
-        if seen.size == 0 or (seen < 0).any() or (np.diff(seen) > 0).any():
+        level = seen.size > 0 and seen[0] == seen[-1] != 0
+        if seen.size == 0 or level or (seen < 0).any() or (np.diff(seen) > 0).any():
             raise ValueError(
                 f"intensity ({name}): expected a positive decreasing function of depth; at depths "
-                f"1e-6..1e6 it is negative, rises, or is nowhere finite: {side}"
+                f"1e-6..1e6 it is negative, rises, is level, or is nowhere finite: {side}"
             )
 
 

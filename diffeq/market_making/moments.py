@@ -77,7 +77,8 @@ def statistics(
 
     Args:
       policy: anything with ``delta_b`` and ``delta_a``, shape (m, 2Q + 1): a Solution, or Depths.
-        The rows of times t_1..t_{m−1} are quoted, each for one step; the last is not.
+        The rows of times t_1..t_{m−1} are quoted, each for one step; the last is not; and neither
+        is, whatever it says, the side that would leave the grid.
       params: scalars; sigma, A, k, drift and eps enter: the market, not what the policy believes.
       times: increasing, the last one the horizon, shape (m,).
       initial_inventory: q_0, static.
@@ -108,8 +109,10 @@ def checked(
     """
     p = validated(params, "penalty")
     t = horizon(times, p.sigma.dtype)
+    if not (hasattr(policy, "delta_b") and hasattr(policy, "delta_a")):
+        raise TypeError(f"policy: expected tables delta_b and delta_a, got {policy!r}")
     b, a = (validate.array(name, getattr(policy, name)) for name in ("delta_b", "delta_a"))
-    n = np.shape(b)[-1]
+    n = np.shape(b)[-1] if np.ndim(b) else 0
     for name, x in (("delta_b", b), ("delta_a", a)):
         if np.shape(x) != (t.size, n) or n % 2 == 0:
             raise ValueError(
@@ -121,8 +124,10 @@ def checked(
         raise ValueError(
             f"initial_inventory: expected an int in −{Q}..{Q}, the grid, got {initial_inventory!r}"
         )
-    tables = jnp.asarray(b, p.sigma.dtype), jnp.asarray(a, p.sigma.dtype)
-    return p, t, tables, int(initial_inventory)
+    # whatever a policy says there, no quote on the side that would leave the grid
+    b = jnp.asarray(b, p.sigma.dtype).at[:, -1].set(jnp.inf)
+    a = jnp.asarray(a, p.sigma.dtype).at[:, 0].set(jnp.inf)
+    return p, t, (b, a), int(initial_inventory)
 
 
 def rates(depth: jax.Array, intensity: Any) -> Side:

@@ -99,6 +99,15 @@ def test_one_way_flow() -> None:
     np.testing.assert_allclose([value, slope], [1.5 * chance, 0.5 * chance], rtol=1e-5)
 
 
+def test_no_policy_leaves_the_grid() -> None:
+    """One that quotes both sides everywhere is one that does not at the edge."""
+    times = np.linspace(0, 1, 12)
+    inside = approximations.fixed(1.0, max_inventory=1, times=times)
+    everywhere = approximations.Depths(jnp.full((12, 3), 0.5), jnp.full((12, 3), 0.5))
+    found, wanted = (statistics(x, Params(A=30.0), times=times) for x in (everywhere, inside))
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
 def test_what_is_no_policy_or_no_rate_shows() -> None:
     """A NaN depth, a depth below a power law's least, a traced bad parameter: flagged, all NaN."""
     times = np.array([0.0, 0.1])
@@ -149,3 +158,5 @@ def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
     policy = approximations.avellaneda_stoikov(Params(), max_inventory=3, times=TIMES[:5])
     with pytest.raises(ValueError, match=message):
         statistics(policy, arguments.pop("params"), **arguments)
+    with pytest.raises(TypeError, match="policy: expected tables"):
+        statistics(0.5, Params(), times=TIMES[:5])
