@@ -112,7 +112,7 @@ def checked(
     if not (hasattr(policy, "delta_b") and hasattr(policy, "delta_a")):
         raise TypeError(f"policy: expected tables delta_b and delta_a, got {policy!r}")
     b, a = (validate.array(name, getattr(policy, name)) for name in ("delta_b", "delta_a"))
-    n = np.shape(b)[-1] if np.ndim(b) else 0
+    n = int(np.shape(b)[-1]) if np.ndim(b) else 0
     for name, x in (("delta_b", b), ("delta_a", a)):
         if np.shape(x) != (t.size, n) or n % 2 == 0:
             raise ValueError(
@@ -120,7 +120,7 @@ def checked(
                 f"{np.shape(x)}; batch with jax.vmap"
             )
     Q = n // 2
-    if not isinstance(initial_inventory, int | np.integer) or abs(initial_inventory) > Q:
+    if not isinstance(initial_inventory, int | np.integer) or abs(int(initial_inventory)) > Q:
         raise ValueError(
             f"initial_inventory: expected an int in −{Q}..{Q}, the grid, got {initial_inventory!r}"
         )
