@@ -49,9 +49,9 @@ def solve(
     Reference: Avellaneda & Stoikov (2008), section 2; Guéant, Lehalle & Fernandez-Tapia (2013);
     Guéant (2017).
 
-    >>> found = solve(Params(), max_inventory=5, times=[0.0, 1.0])
-    >>> round(float(found.delta_b[0, 5]), 3)
-    0.673
+    >>> found = solve(Params(), max_inventory=20, times=[0.0, 1.0])
+    >>> round(float(found.delta_b[0, 20]), 3)
+    0.672
     """
     shape: Any = dict(max_inventory=max_inventory, times=times, objective=objective)
     linear = not isinstance(params, Params) or _one_k(
