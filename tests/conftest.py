@@ -1,6 +1,7 @@
 """Test settings: float64 unless DIFFEQ_TEST_X64=0, strict rank promotion, the real data's place."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ class ByFile(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     config.option.loadscopereorder = False  # as collected: SLOW first
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_let_go() -> Iterator[None]:
+    """Between files, before they are too many: a compiled program holds some ten memory maps.
+
+    Linux gives a process 65 530 of them, and XLA crashes when it gets no more.
+    """
+    yield
+    maps = Path("/proc/self/maps")  # elsewhere there is no such limit
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 15_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ import ast
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import helpers
@@ -28,30 +29,40 @@ def entry(request: pytest.FixtureRequest) -> Entry:
     return request.param
 
 
+class Every(NamedTuple):
+    """What the contract asks of a batch of lanes; one program, so that they share their parts."""
+
+    solution: Any
+    values: jax.Array
+    slopes: jax.Array
+    """In reverse mode."""
+    forward: jax.Array | None = None
+    """The slopes in forward mode, where the entry asks for them; so also the curvature."""
+    curvature: jax.Array | None = None
+
+    def arrays(self) -> list[jax.Array]:
+        """Values and derivatives."""
+        return [x for x in self[1:] if x is not None]
+
+
 class Compiled:
-    """The jitted, vmapped functions of an entry, compiled once for a batch of LANES lanes."""
+    """An entry, jitted and vmapped, compiled once for a batch of LANES lanes."""
 
     def __init__(self, entry: Entry) -> None:
-        def lane(theta: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
-            return entry.solve(*theta), entry.outputs(theta), jax.jacrev(entry.outputs)(theta)
+        def lane(theta: jax.Array) -> Every:
+            slopes = jax.jacrev(entry.outputs)
+            every = Every(entry.solve(*theta), entry.outputs(theta), slopes(theta))
+            if entry.first_order:
+                return every
+            return every._replace(
+                forward=jax.jacfwd(entry.outputs)(theta), curvature=jax.jacfwd(slopes)(theta)
+            )
 
-        self.lanes = jax.jit(jax.vmap(lane))
-        self.second = not entry.first_order
-        self.curvature = jax.jit(jax.vmap(jax.jacfwd(jax.jacrev(entry.outputs))))
+        self.every: Callable[[Any], Every] = jax.jit(jax.vmap(lane))
         example = np.asarray(entry.example)
         steps = np.random.default_rng(0).uniform(0.9, 1.1, (LANES, example.size))
         steps[:, entry.shares] = 1  # the sum stays one
         self.good = jnp.asarray(example * steps, float)
-
-    def solve(self, theta: jax.Array) -> Any:
-        return self.lanes(theta)[0]
-
-    def value_and_slopes(self, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return self.lanes(theta)[1:]
-
-    def every_order(self, theta: jax.Array) -> tuple[jax.Array, ...]:
-        """Values, slopes, and curvature where the entry asks for it."""
-        return (*self.value_and_slopes(theta), *([self.curvature(theta)] if self.second else []))
 
 
 @pytest.fixture(scope="module")
@@ -67,42 +78,38 @@ def tolerance() -> float:
 
 
 def test_value_is_the_same_in_every_mode(entry: Entry, compiled: Compiled) -> None:
-    """jit and vmap change how a model runs, never what it says."""
+    """vmap changes how a model runs, never what it says; so also jit (the next test, if asked)."""
     theta = compiled.good
     eager = np.stack([entry.outputs(tuple(lane)) for lane in theta])
     assert np.isfinite(eager).any()
-    helpers.assert_close(jax.jit(entry.outputs)(theta[0]), eager[0], tolerance(), "jit")
-    batched, _ = compiled.value_and_slopes(theta)
-    helpers.assert_close(batched, eager, tolerance(), "vmap")
-    assert bool(compiled.solve(theta).info.converged.all())
+    if entry.first_order:
+        helpers.assert_close(jax.jit(entry.outputs)(theta[0]), eager[0], tolerance(), "jit")
+    batch = compiled.every(theta)
+    helpers.assert_close(batch.values, eager, tolerance(), "vmap")
+    assert bool(batch.solution.info.converged.all())
 
 
 @pytest.mark.float64
 @pytest.mark.every_order
 def test_derivatives_are_the_same_in_every_mode(entry: Entry, compiled: Compiled) -> None:
     """{eager, jit, vmap} × {jvp, vjp} are one derivative, and forward is reverse."""
+    batch = compiled.every(compiled.good)
+    helpers.assert_close_by_norm(batch.forward, batch.slopes, tolerance())
 
-    def both(theta: jax.Array, tangent: jax.Array, cotangent: jax.Array) -> list[jax.Array]:
-        forward = jax.jvp(entry.outputs, (theta,), (tangent,))[1]
-        return [forward, jax.vjp(entry.outputs, theta)[1](cotangent)[0]]
-
-    theta = compiled.good
+    theta, values, slopes = compiled.good[1], batch.values[1], np.asarray(batch.slopes[1])
     rng = np.random.default_rng(1)
     tangent = jnp.asarray(rng.normal(size=theta.shape) * np.asarray(theta), float)
-    size = compiled.value_and_slopes(theta)[1].shape[1]
-    cotangent = jnp.asarray(rng.normal(size=(LANES, size)), float)
-    args = (theta, tangent, cotangent)
+    cotangent = jnp.asarray(rng.normal(size=values.shape), float)
 
-    batch = jax.jit(jax.vmap(both))(*args)
-    one = [a[1] for a in args]
+    def both(theta: jax.Array) -> list[jax.Array]:
+        value, pullback = jax.vjp(entry.outputs, theta)
+        return [value, jax.jvp(entry.outputs, (theta,), (tangent,))[1], pullback(cotangent)[0]]
+
     for run in (both, jax.jit(both)):
-        for a, b in zip(run(*one), batch, strict=True):
-            helpers.assert_close_by_norm(a, b[1], tolerance())
-
-    forward, reverse = (np.asarray(x, np.float64) for x in batch)
-    along, against = np.asarray(tangent, np.float64), np.asarray(cotangent, np.float64)
-    gap = np.sum(forward * against, axis=1) - np.sum(along * reverse, axis=1)
-    assert np.all(np.abs(gap) <= tolerance() * np.sum(np.abs(forward * against), axis=1))
+        value, forward, reverse = run(theta)
+        helpers.assert_close(value, values, tolerance())
+        helpers.assert_close_by_norm(forward, slopes @ tangent, tolerance())
+        helpers.assert_close_by_norm(reverse, cotangent @ slopes, tolerance())
 
 
 @pytest.mark.float64
@@ -126,20 +133,20 @@ def test_slopes_and_curvature_are_those_of_the_values(entry: Entry, compiled: Co
         per_lane = (60 * 2e-3 * unit).reshape((-1,) + (1,) * (total.ndim - 1))
         return np.nan_to_num(total) / per_lane
 
-    values, slopes = compiled.value_and_slopes(theta)
-    assert np.isfinite(values).mean() > 0.8
+    batch = compiled.every(theta)
+    assert np.isfinite(batch.values).mean() > 0.8
     for direction in directions:
         helpers.assert_close_by_norm(
-            along(lambda x: compiled.value_and_slopes(x)[0], direction),
-            np.asarray(slopes) @ direction,
+            along(lambda x: compiled.every(x).values, direction),
+            np.asarray(batch.slopes) @ direction,
             1e-8,
             f"slope along {direction}",
         )
-        if not compiled.second:
+        if batch.curvature is None:
             continue
         helpers.assert_close_by_norm(
-            along(lambda x: compiled.value_and_slopes(x)[1], direction),
-            np.asarray(compiled.curvature(theta)) @ direction,
+            along(lambda x: compiled.every(x).slopes, direction),
+            np.asarray(batch.curvature) @ direction,
             1e-8,
             f"curvature along {direction}",
         )
@@ -149,7 +156,7 @@ def test_slopes_and_curvature_are_those_of_the_values(entry: Entry, compiled: Co
 @pytest.mark.every_order
 def test_curvature_is_symmetric(entry: Entry, compiled: Compiled) -> None:
     """Mixed second derivatives agree: what a stopped denominator in a Newton step gets wrong."""
-    curvature = compiled.curvature(compiled.good)
+    curvature = np.asarray(compiled.every(compiled.good).curvature)
     helpers.assert_close_by_norm(np.swapaxes(curvature, -1, -2), curvature, 1e-12)
 
 
@@ -201,8 +208,8 @@ def test_other_values_do_not_retrace(entry: Entry) -> None:
 
     chex.clear_trace_counter()
     jitted = jax.jit(chex.assert_max_traces(n=1)(lambda *leaves: entry.solve(*leaves)))
-    jitted(*entry.example)
-    jitted(*other)
+    jitted.trace(*entry.example)
+    jitted.trace(*other)
 
 
 SHAPE_WORDS = ("shape", "scalar", "broadcast", "see :func:", ":class:")
@@ -317,39 +324,37 @@ def test_the_package_exports_models_and_check_only() -> None:
 def test_bad_lanes_are_flagged_and_poisoned_alone(entry: Entry, compiled: Compiled) -> None:
     """A bad lane is NaN in value, slope and curvature in every parameter; no other lane changes."""
     good = compiled.good
-    arrays = compiled.every_order(good)
-    infos = compiled.solve(good).info
+    alone = compiled.every(good)
     lanes = np.array([1, 3])
     spared = np.array([0, 2])
     for leaf, value in entry.outside:
         what = f"{entry.leaves[leaf]}={value}"
         bad = good.at[lanes, leaf].set(value)
-        solution = compiled.solve(bad)
-        assert not np.asarray(solution.info.converged)[lanes].any(), what
-        bad_arrays = compiled.every_order(bad)
-        for array in bad_arrays:
+        batch = compiled.every(bad)
+        assert not np.asarray(batch.solution.info.converged)[lanes].any(), what
+        for array in batch.arrays():
             assert np.isnan(np.asarray(array)[lanes]).all(), what
-        for array, alone in (
-            *zip(bad_arrays, arrays, strict=True),
-            (solution.info.converged, infos.converged),
-            (solution.info.residual, infos.residual),
+        for array, other in zip(
+            (*batch.arrays(), *batch.solution.info),
+            (*alone.arrays(), *alone.solution.info),
+            strict=True,
         ):
-            helpers.assert_same_bits(np.asarray(array)[spared], np.asarray(alone)[spared], what)
+            helpers.assert_same_bits(np.asarray(array)[spared], np.asarray(other)[spared], what)
 
 
 def test_good_lanes_are_finite_in_every_derivative(entry: Entry, compiled: Compiled) -> None:
     """The poison leaves nothing on a good lane: finite slopes and curvature."""
-    for derivative in compiled.every_order(compiled.good)[1:]:
+    for derivative in compiled.every(compiled.good).arrays()[1:]:
         assert np.isfinite(derivative).all()
 
 
 def test_check_raises_with_lane_and_values(entry: Entry, compiled: Compiled) -> None:
     """``check`` passes a good batch through, and names model, lane and value of a bad one."""
-    good = compiled.solve(compiled.good)
+    good = compiled.every(compiled.good).solution
     assert check(good) is good
     leaf, value = entry.outside[0]
     bad = compiled.good.at[2, leaf].set(value)
-    solution = compiled.solve(bad)
+    solution = compiled.every(bad).solution
     model = entry.model.__name__.removeprefix("diffeq.")
     with pytest.raises(ConvergenceError, match=rf"^{model}(\.\w+)?: 1 of {LANES} lanes .*\(2,\)"):
         check(solution)
