@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffeq import contingent, holden, kyle, market_making
+from diffeq import contingent, foster_viswanathan, holden, kyle, market_making
 from diffeq.contingent import black, canonical, options, smiles, toy
 from diffeq.glosten_milgrom import (
     binary_dealers,
@@ -28,6 +28,7 @@ from diffeq.glosten_milgrom import (
 MODELS: tuple[ModuleType, ...] = (
     holden,
     kyle,
+    foster_viswanathan,
     contingent,
     canonical,
     options,
@@ -92,6 +93,7 @@ COUNTS = (0, -3, 2.0, True, "2", None, np.array([2]))
 
 COLUMNS = "derivatives by columns, of every order and mode in tests/market_making"
 NOT_NEGATIVE = (-1.0, *NUMBERS)
+CHAIN = "one root over all auctions, of every order and mode in tests/test_foster_viswanathan.py"
 ROOT = "a bracketed root, whose second derivatives tests/solvers/test_root.py takes"
 
 
@@ -185,6 +187,20 @@ ENTRIES: tuple[Entry, ...] = (
         },
         solve_static=lambda **static: holden.solve(
             holden.Params(), **{"num_auctions": 3, **static}
+        ),
+    ),
+    Entry(
+        name="foster-viswanathan",
+        first_order=CHAIN,
+        model=foster_viswanathan,
+        solve=lambda *p: foster_viswanathan.solve(foster_viswanathan.Params(*p), num_auctions=3),
+        leaves=foster_viswanathan.Params._fields,
+        example=(2.5, 5.0, 2.5, 0.4, 100.0),
+        outside=outside(POSITIVE, POSITIVE, (*POSITIVE, 0.5), (1.1, -0.8, *NUMBERS), NUMBERS),
+        fields=foster_viswanathan.Solution._fields[:-1],
+        static={"num_auctions": COUNTS},
+        solve_static=lambda **static: foster_viswanathan.solve(
+            foster_viswanathan.Params(), **{"num_auctions": 3, **static}
         ),
     ),
     Entry(
