@@ -4,7 +4,7 @@ import functools
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
@@ -29,8 +29,9 @@ def main(args: list[str] | None = None) -> None:
                 solve_command.commands(), prog=f"{prog} solve", args=args[1:], description=about
             )
         else:
+            verbs = {"tour": _tour(), "solve": solve, "figures": _figures()}
             text = tyro.extras.subcommand_cli_from_dict(
-                {"tour": _tour(), "solve": solve}, prog=prog, args=args, description=__doc__
+                verbs, prog=prog, args=args, description=__doc__
             )
     except (ValueError, TypeError, OSError, ImportError, ConvergenceError) as error:
         sys.exit(f"error: {_as_options(str(error))}")
@@ -52,9 +53,20 @@ def _tour() -> Callable[..., str]:
     return wrote
 
 
+def _figures() -> Callable[..., str]:
+    import tyro
+
+    from diffeq.figures_command import figures
+
+    figures.__annotations__["names"] = Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")
+    ]
+    return figures
+
+
 def _as_options(message: str) -> str:
     """A function's advice in the words of the command line."""
-    message = re.sub(r"Params\.(\w+)", lambda m: "--" + m[1].replace("_", "-"), message)
+    message = re.sub(r"(?:\w+\.)?Params\.(\w+)", lambda m: "--" + m[1].replace("_", "-"), message)
     return message.replace("bad_rows='drop'", "--bad-rows drop")
 
 
