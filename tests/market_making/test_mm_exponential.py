@@ -197,26 +197,24 @@ def test_the_asymptotic_formula_closes_in() -> None:
 def test_derivatives_three_ways() -> None:
     """Forward = reverse to 1e-12, and differences, in every parameter and in time; twice."""
 
-    @jax.jit
-    def quotes(x: Any) -> jax.Array:
-        *rest, end = x
-        found = solve(
-            Params(*rest), max_inventory=3, times=jnp.stack([0 * end, end]), objective="cara"
-        )
+    def quotes(y: Any) -> jax.Array:
+        *rest, end = jnp.concatenate([y[:4], jnp.zeros(1), y[4:]])  # phi: not in this objective
+        times = jnp.stack([0 * end, end])
+        found = solve(Params(*rest), max_inventory=3, times=times, objective="cara")
         return jnp.concatenate([found.theta[0], found.delta_b[0, :-1], found.delta_a[0, 1:]])
 
-    def free(y: Any) -> jax.Array:  # phi is no part of this objective
-        return quotes(jnp.concatenate([y[:4], jnp.zeros(1), y[4:]]))
+    gradient = jax.grad(lambda y: jnp.sum(quotes(y) ** 2))
+
+    @jax.jit
+    def every(y: Any) -> tuple[jax.Array, ...]:  # reverse over reverse: the hardest mode
+        return (*helpers.jacobians(quotes)(y), gradient(y), jax.jacrev(gradient)(y))
 
     y = np.array([2.0, 14.0, 1.5, 0.1, 0.02, 0.3, 0.05, 0.9])
-    forward, reverse = helpers.forward_and_reverse(free, y)
+    _, forward, reverse, _, curvature = map(np.asarray, every(jnp.asarray(y)))
     helpers.assert_close_by_norm(forward, reverse, 1e-12)
-    helpers.assert_close_by_norm(forward, helpers.differences(free, y), 1e-9)
-    pick = lambda y: jnp.sum(free(y) ** 2)  # noqa: E731
-    gradient = jax.jit(jax.grad(pick))
-    curvature = np.asarray(jax.jit(jax.jacrev(jax.grad(pick)))(y))  # the hardest mode
+    helpers.assert_close_by_norm(forward, helpers.differences(lambda y: every(y)[0], y), 1e-9)
     helpers.assert_close_by_norm(curvature, curvature.T, 1e-11)
-    helpers.assert_close_by_norm(curvature, helpers.differences(gradient, y), 1e-8)
+    helpers.assert_close_by_norm(curvature, helpers.differences(lambda y: every(y)[3], y), 1e-8)
 
 
 @pytest.mark.float64
@@ -248,14 +246,15 @@ def test_bad_lanes_fail_alone() -> None:
     A = jnp.array([10.0, -1.0, jnp.inf, 1e30, 20.0])
 
     def lane(A: jax.Array) -> Any:
-        return solve(Params(A=A), max_inventory=3, times=[0.0, 1.0])
+        found = solve(Params(A=A), max_inventory=3, times=[0.0, 1.0])
+        return found.theta[0, 3], found
 
-    found = jax.vmap(lane)(A)
+    one = jnp.ones(())
+    _, slope, found = jax.jit(jax.vmap(lambda A: jax.jvp(lane, (A,), (one,), has_aux=True)))(A)
     np.testing.assert_array_equal(found.info.converged, [True, False, False, False, True])
     assert np.isnan(found.theta[1:4]).all() and np.isfinite(found.theta[::4]).all()
-    slope = jax.vmap(jax.grad(lambda A: lane(A).theta[0, 3]))(A)
     assert np.isnan(slope[1:4]).all() and np.isfinite(slope[::4]).all()
-    np.testing.assert_allclose(found.theta[0], lane(10.0).theta, rtol=20 * EPS)
+    np.testing.assert_allclose(found.theta[0], lane(jnp.asarray(10.0))[1].theta, rtol=20 * EPS)
 
 
 @pytest.mark.parametrize(

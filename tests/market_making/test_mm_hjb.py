@@ -118,11 +118,9 @@ HAZARDS = {  # −Lambda/Lambda', by hand
     ("intensity", "rates", "params", "objective"),
     [
         (POWER, (power, power), dict(gamma=0.1, phi_T=0.01), "cara"),
-        (POWER, (power, power), dict(phi=0.3, phi_T=0.02), "penalty"),
         (LOGISTIC, (logistic, logistic), dict(gamma=0.5, phi_T=0.1, eps=0.05), "cara"),
-        (LOGISTIC, (logistic, logistic), dict(phi=1.0, phi_T=0.5), "penalty"),
         (None, (falling(90.0, 1.2), falling(150.0, 1.8)), dict(gamma=0.2, eps=0.1), "cara"),
-        ((LOGISTIC, POWER), (logistic, power), dict(phi=0.1), "penalty"),
+        ((LOGISTIC, POWER), (logistic, power), dict(phi=0.3, phi_T=0.02), "penalty"),
     ],
 )
 def test_any_intensity_against_scipy(
@@ -193,8 +191,9 @@ def test_a_function_closes_over_what_it_is_differentiated_in() -> None:
     def exact(A: Any) -> jax.Array:
         return exponential.solve(Params(A=A), max_inventory=1, times=TIMES).theta[0, 1]
 
-    np.testing.assert_allclose(value, exact(140.0), rtol=CLOSE)
-    np.testing.assert_allclose(slope, jax.grad(exact)(140.0), rtol=100 * CLOSE)
+    expected, expected_slope = jax.jvp(exact, (140.0,), (1.0,))
+    np.testing.assert_allclose(value, expected, rtol=CLOSE)
+    np.testing.assert_allclose(slope, expected_slope, rtol=100 * CLOSE)
 
 
 def test_a_floor_binds_where_it_should_and_saves_an_ill_posed_problem() -> None:

@@ -35,11 +35,12 @@ def outputs(x: Any) -> jax.Array:
     return jnp.concatenate([field.ravel() for field in (*fields, flag)])
 
 
-compiled = jax.jit(helpers.jacobians(outputs) if X64 else lambda x: (outputs(x),))
+valued = jax.jit(outputs)
+compiled = jax.jit(helpers.jacobians(outputs)) if X64 else lambda x: (valued(x),)
 
 
 def solved(x: np.ndarray) -> list[np.ndarray]:
-    values = np.asarray(compiled(jnp.asarray(x, float))[0], np.float64)
+    values = np.asarray(valued(jnp.asarray(x, float)), np.float64)
     assert values[-1] == 1
     n = POINTS.size
     A, B, C, bids, asks = np.split(values[:-1], np.cumsum([D * D, D, 1, n]))
@@ -150,7 +151,7 @@ def test_derivatives(same: bool) -> None:
     _, forward, reverse = (np.asarray(a) for a in compiled(jnp.asarray(x)))
     helpers.assert_close_by_norm(forward, reverse, 1e-12)
     along = (x + 0.1) * np.random.default_rng(1).choice([-1, 1], x.size)
-    moved = helpers.differences(lambda s: compiled(jnp.asarray(x + s[0] * along))[0], [0.0], 2.0)
+    moved = helpers.differences(lambda s: valued(jnp.asarray(x + s[0] * along)), [0.0], 2.0)
     helpers.assert_close_by_norm((forward @ along)[:-1], moved[:-1, 0], 1e-9)
 
 
