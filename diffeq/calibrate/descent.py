@@ -267,10 +267,10 @@ def _along(direction: jax.Array, lane: Lane) -> Lane:
     )
 
 
-def _forgotten(rule: Rule, u: jax.Array, gradient: jax.Array) -> Any:
-    """An L-BFGS memory that holds the point u and no earlier one."""
-    optimizer = _optimizer(rule)
-    return optimizer.update(gradient, optimizer.init(u), u)[1]
+def _forgotten(rule: Rule, x: jax.Array, gradient: jax.Array) -> Any:
+    """An L-BFGS memory that holds the point x and no earlier one."""
+    # what an update of a new memory leaves, without its (empty) recursion: one less to compile
+    return _optimizer(rule).init(x)._replace(count=1, params=x, updates=gradient)
 
 
 def _plain_step(

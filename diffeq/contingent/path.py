@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.stats import norm
 
 from diffeq.check import Info
@@ -122,13 +123,20 @@ def _followed(
 
     coarse, middle, fine = (partial(condition, rule=rule) for rule in rules)
     z, found = continuation.follow(coarse, start.ravel(), acceptable=profitable)
-    for _ in range(3):
-        jacobian = jax.jacfwd(middle)(z, 1.0)
-        z = z - jnp.linalg.solve(jacobian, middle(z, 1.0))
+
+    def to_middle(_: Any, last: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        jacobian = jax.jacfwd(middle)(last[0], 1.0)
+        return last[0] - jnp.linalg.solve(jacobian, middle(last[0], 1.0)), jacobian
+
+    z, jacobian = lax.fori_loop(0, 3, to_middle, (z, jnp.eye(z.size, dtype=z.dtype)))
     z_middle = z
-    for _ in range(3):  # the Jacobian of the coarser grid is as good, and costs nothing
-        z = z - jnp.linalg.solve(jacobian, fine(z, 1.0))
-    residual = jnp.max(jnp.abs(fine(z, 1.0)))
+
+    def to_fine(step: Any, last: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        value = fine(last[0], 1.0)  # the Jacobian of the coarser grid is as good, and costs nothing
+        move = jnp.where(step < 3, jnp.linalg.solve(jacobian, value), 0)  # the fourth only looks
+        return last[0] - move, jnp.max(jnp.abs(value))
+
+    z, residual = lax.fori_loop(0, 4, to_fine, (z, jnp.zeros((), z.dtype)))
     ok = found.converged & (residual <= tolerance(z.dtype))
     y = trades_of(z, 1.0)
     error = jnp.max(jnp.abs(y - trades_of(z_middle, 1.0)))

@@ -125,14 +125,14 @@ def average_smile(
     rule = quadrature.normal_lattice(1, spacing)
     result: AverageSmile = _average_smile(
         *_game(eta, prior, x, states, strikes, time),
-        _signal(signal),
+        jnp.asarray(_signal(signal) == 1),  # traced: one program for both
         rule.nodes[:, 0],
         rule.weights,
     )
     return result
 
 
-@partial(jax.jit, static_argnums=6)
+@jax.jit
 def _average_smile(
     eta: jax.Array,
     prior: jax.Array,
@@ -140,18 +140,17 @@ def _average_smile(
     states: jax.Array,
     strikes: jax.Array,
     time: jax.Array,
-    signal: int,
+    saw_first: jax.Array,
     nodes: jax.Array,
     weights: jax.Array,
 ) -> AverageSmile:
     nodes, weights = nodes.astype(eta.dtype), weights.astype(eta.dtype)
-    odds = log_odds(nodes + _mean(x, signal), prior, x)
+    odds = log_odds(nodes + jnp.where(saw_first, x, -1 / x), prior, x)  # w has mean x or −1/x
     prices = jax.nn.sigmoid(jnp.stack([odds, -odds], axis=1)) @ eta
+    prices = jnp.concatenate([prices, (weights @ prices)[None]])  # their average is the last
     each = jax.vmap(lambda P: _smile(P, states, strikes, time))(prices)
-    at_average = _smile(weights @ prices, states, strikes, time)
-    residual = jnp.maximum(jnp.max(each.info.residual, axis=0), at_average.info.residual)
-    converged = jnp.all(each.info.converged, axis=0) & at_average.info.converged
-    fields = (weights @ each.volatility, at_average.volatility)
+    residual, converged = jnp.max(each.info.residual, axis=0), jnp.all(each.info.converged, axis=0)
+    fields = (weights @ each.volatility[:-1], each.volatility[-1])
     ok = (x > 0) & jnp.all(prior > 0)
     fields = poison(fields, ok, (eta, prior, x, states, strikes, time))
     return AverageSmile(*fields, Info(converged & ok, residual))
@@ -160,11 +159,6 @@ def _average_smile(
 def log_odds(w: jax.Array, prior: jax.Array, x: jax.Array) -> jax.Array:
     """log q/(1−q) = log(p/(1−p)) + (x + 1/x) w − (x² − 1/x²)/2."""
     return jnp.log(prior[0] / prior[1]) + (x + 1 / x) * w - (x**2 - x**-2) / 2
-
-
-def _mean(x: jax.Array, signal: int) -> jax.Array:
-    """E[w] under the signal the insider saw."""
-    return x if signal == 1 else -1 / x
 
 
 def sampled_smile(

@@ -124,12 +124,14 @@ def _by_trade(params: Params, num_nodes: int) -> tuple[jax.Array, ...]:
         return (odds.probability(y) + params.mu_0) / (2 * params.mu_0)  # 1 at the opening
 
     y = middle + half * nodes
-    trade = jnp.zeros((num_nodes, num_nodes), alpha.dtype)
-    for order in (BUY, SELL):
+
+    def after(order: jax.Array) -> jax.Array:
         then = onwards(y, jnp.full_like(y, order), alpha, params.nu, prior)
         weight = chance_of(order, y, alpha) * w(then) / w(y)
         # alpha = 1, nu = 0: certain from now on
-        trade += jnp.where(jnp.isinf(then), 0, weight)[:, None] * basis_at(then)
+        return jnp.where(jnp.isinf(then), 0, weight)[:, None] * basis_at(then)
+
+    trade = jnp.sum(jax.vmap(after)(jnp.asarray([BUY, SELL], alpha.dtype)), axis=0)
     start = _shape(y, alpha) / _shape(opening, alpha) / w(y)
     return start, trade, basis_at(opening), transform
 

@@ -65,7 +65,7 @@ def test_normal_likelihood_closed_form():
 
 
 def test_normal_sandwich_closed_form():
-    x = draws(1).standard_t(6, 800)
+    x = draws(1).standard_t(6, 1000)
     fit = calibrate(normal_terms, Normal(), x, domains=SIGMA, errors="robust")
     mu, sigma = x.mean(), x.std()
     fourth = ((x - mu) ** 4).mean()
@@ -232,10 +232,12 @@ def test_bad_starts_do_not_kill_good_ones():
 
 
 def test_no_finite_start_is_an_error_that_names_the_values():
-    with pytest.raises(ValueError, match=r"none at 1 \(params0: x=-1.0\)"):
-        calibrate(half_dead, {"x": -1.0}, None, loss_is="criterion")
-    with pytest.raises(ValueError, match="none at 1"):
-        calibrate(normal_loss, Normal(), np.array([1.0, np.nan]), domains=SIGMA)
+    with pytest.raises(ValueError, match=r"none at 8 \(params0: x=-1.0\)"):
+        calibrate(
+            half_dead, {"x": -1.0}, None, loss_is="criterion", num_starts=8, key=KEY, spread=0.01
+        )
+    with pytest.raises(ValueError, match=r"none at 1 \(params0: mu=0.0, sigma=1.0\)"):
+        calibrate(normal_loss, Normal(), np.append(SAMPLE[1:], np.nan), domains=SIGMA)
 
 
 def wavy(params, data):
@@ -244,10 +246,11 @@ def wavy(params, data):
 
 
 def test_many_starts_find_the_global_minimum():
-    local = calibrate(wavy, {"x": 8.0}, None, loss_is="criterion")
-    assert local.converged and abs(local.params["x"]) > 1
     fit = calibrate(wavy, {"x": 8.0}, None, loss_is="criterion", num_starts=32, key=KEY, spread=6.0)
     np.testing.assert_allclose(fit.params["x"], 0.0, atol=1e-5 if X64 else 1e-2)
+    assert fit.params["x"].dtype == jnp.result_type(float)
+    local = fit.starts.params["x"][0]  # from params0 itself
+    assert fit.starts.converged[0] and abs(local) > 1
     assert fit.loss == fit.starts.loss.min() and len(set(np.round(fit.starts.loss, 3))) > 1
 
 
@@ -348,10 +351,13 @@ def test_stochastic_loss_with_adam():
     np.testing.assert_allclose(fit.params, (SAMPLE.mean(), SAMPLE.std()), atol=0.25)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.float64)])
-def test_dtype_follows_params0(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "num_starts"),
+    [(np.float32, 3), pytest.param(np.float64, 1, marks=pytest.mark.float64)],
+)
+def test_dtype_follows_params0(dtype, num_starts):
     start = Normal(dtype(0), dtype(1))
-    fit = calibrate(normal_loss, start, SAMPLE, domains=SIGMA, num_starts=3, key=KEY)
+    fit = calibrate(normal_loss, start, SAMPLE, domains=SIGMA, num_starts=num_starts, key=KEY)
     assert fit.converged and fit.params.mu.dtype == dtype
     assert fit.standard_errors.sigma.dtype == dtype
     rtol = 1e-3 if dtype == np.float32 else 1e-8
@@ -452,13 +458,8 @@ def test_bad_input():
 @pytest.mark.float64
 def test_a_wild_start_does_not_excuse_a_poor_end():
     """From s = 1e-12 the loss falls by 26 decades: only the optimum counts as converged."""
-    x = np.random.default_rng(0).normal(3, 2, 200)
-    fit = calibrate(_normal_terms, {"mu": 0.0, "s": 1e-12}, x, domains={"s": Positive()})
+    fit = calibrate(normal_loss, Normal(0.0, 1e-12), SAMPLE, domains=SIGMA)
     assert fit.converged and fit.reason == "gradient norm below tolerance"
-    np.testing.assert_allclose(fit.params["mu"], x.mean(), rtol=1e-8)
-    np.testing.assert_allclose(fit.params["s"], x.std(), rtol=1e-8)
-    np.testing.assert_allclose(fit.standard_errors["s"], x.std() / np.sqrt(400), rtol=1e-6)
-
-
-def _normal_terms(params, x):
-    return jnp.log(params["s"]) + ((x - params["mu"]) / params["s"]) ** 2 / 2
+    sigma = SAMPLE.std()
+    np.testing.assert_allclose(fit.params, (SAMPLE.mean(), sigma), rtol=1e-8)
+    np.testing.assert_allclose(fit.standard_errors.sigma, sigma / np.sqrt(2000), rtol=1e-6)

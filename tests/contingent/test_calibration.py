@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import helpers
 import jax
 import numpy as np
 import pandas as pd
@@ -166,15 +167,20 @@ def test_one_volatility_leaves_the_prior_unidentified() -> None:
 # The model's own functions
 
 
+@jax.jit
+@jax.grad
+def derivative(prior: jax.Array, saw_first: jax.Array) -> jax.Array:
+    return lognormal.weight(prior, saw_first)
+
+
 @pytest.mark.parametrize("signal", [1, 2])
 def test_expected_weight_and_its_inverse(signal: int) -> None:
-    derivative = jax.jit(jax.grad(lambda p: lognormal.expected_weight(p, signal=signal)))
     for prior in (0.02, 0.3, 0.5, 0.9):
         weight = float(lognormal.expected_weight(prior, signal=signal))
         assert weight == pytest.approx(seen_weight(prior, signal), abs=1e-10)
         read = lognormal.implied_prior(weight, signal=signal)
         assert read.prior == pytest.approx(prior, rel=1e-9) and read.info.converged
-        assert read.slope == pytest.approx(1 / float(derivative(prior)), rel=1e-8)
+        assert read.slope == pytest.approx(1 / float(derivative(prior, signal == 1)), rel=1e-8)
     nothing, everything = 1e-4, 1 - 1e-4  # of what was seen, then of what was not
     assert lognormal.implied_prior(nothing, signal=1).prior == 0.0
     assert lognormal.implied_prior(everything, signal=2).prior == 1.0
@@ -183,16 +189,16 @@ def test_expected_weight_and_its_inverse(signal: int) -> None:
 def test_gradient_through_the_equilibrium() -> None:
     """Of implied volatilities in (sigma_1, sigma_2, prior): reverse, forward, differences."""
 
-    @jax.jit
     def volatility(theta: Any) -> jax.Array:
         weight = lognormal.expected_weight(theta[2], signal=1)
         return lognormal.mixture_volatility(STRIKES[::10], FORWARD, YEARS, *theta[:2], weight)
 
     at = np.array([0.45, 0.18, 0.3])
-    forward, reverse = jax.jit(lambda x: (jax.jacfwd(volatility)(x), jax.jacrev(volatility)(x)))(at)
+    compiled = jax.jit(helpers.jacobians(volatility))
+    _, forward, reverse = compiled(at)
     np.testing.assert_allclose(forward, reverse, rtol=1e-10, atol=1e-13)
     steps = 1e-5 * np.eye(3)
-    differences = [(volatility(at + h) - volatility(at - h)) / 2e-5 for h in steps]
+    differences = [(compiled(at + h)[0] - compiled(at - h)[0]) / 2e-5 for h in steps]
     np.testing.assert_allclose(forward, np.stack(differences, axis=1), rtol=1e-6, atol=1e-8)
 
 

@@ -246,17 +246,20 @@ def test_derivatives_are_blacks_own():
 
     price, strike, is_call = [*price, 2.0], np.append(strike, 1.0), np.append(is_call, True)
     args = (jnp.array(price), jnp.ones(11), jnp.array(strike), jnp.array(is_call))
-    forward, reverse = (
-        np.array(jax.jit(jax.vmap(mode(volatility, (0, 1))))(*args))
-        for mode in (jax.jacfwd, jax.jacrev)
-    )
+
+    @jax.jit
+    @jax.vmap
+    def derivatives(*args):  # one program
+        modes = (mode(volatility, (0, 1))(*args) for mode in (jax.jacfwd, jax.jacrev))
+        return *modes, jax.grad(jax.grad(volatility))(*args)
+
+    forward, reverse, second = map(np.array, derivatives(*args))
     assert np.isnan(forward[:, 10]).all() and np.isnan(reverse[:, 10]).all()
     forward, reverse = forward[:, :10], reverse[:, :10]
     tolerance = 1e-11 if X64 else 2e-3
     assert_close(forward, [1 / vega, -delta / vega], tolerance)
     assert_close(forward, reverse, tolerance / 10)
     if X64:
-        second = jax.jit(jax.vmap(jax.grad(jax.grad(volatility))))(*args)
         volga = vega * d * (d - s) / v
         np.testing.assert_allclose(second[:10], -volga / vega**3, rtol=1e-9, atol=1e-9)
         assert np.isnan(second[10])
@@ -271,11 +274,12 @@ def test_greeks():
         return black.black(F, strike, v, 1.0, is_call)
 
     args = (jnp.ones(10), jnp.full(10, s), jnp.array(strike), jnp.array(is_call))
-    delta, vega = jax.jit(jax.vmap(jax.grad(price, (0, 1))))(*args)
+    slopes = jax.grad(price, (0, 1))
+    second = jax.grad(jax.grad(price))
+    (delta, vega), gamma = jax.jit(jax.vmap(lambda *a: (slopes(*a), second(*a))))(*args)
     np.testing.assert_allclose(delta, norm.cdf(d) - ~is_call, rtol=1e-11 if X64 else 1e-3)
     np.testing.assert_allclose(vega, norm.pdf(d), rtol=1e-11 if X64 else 1e-4)
     if X64:
-        gamma = jax.jit(jax.vmap(jax.grad(jax.grad(price))))(*args)
         np.testing.assert_allclose(gamma, norm.pdf(d) / s, rtol=1e-10)
 
 

@@ -240,17 +240,21 @@ def test_flags_and_poison_stay_in_their_lane() -> None:
     good = np.concatenate([VALUES, PRIOR, [0.3]])
     rows = np.stack([good] * 7)
     rows[1, 10], rows[2, 10], rows[3, 2], rows[4, 7], rows[5, 0] = 1.0, -0.1, 91.0, 0.5, np.inf
-    solve = jax.jit(jax.vmap(lambda x: grid.solve(grid.Params(x[:5], x[5:10], x[10]))))
-    slope = jax.jit(
-        jax.vmap(jax.grad(lambda x: grid.solve(grid.Params(x[:5], x[5:10], x[10])).ask))
+
+    def ask(x: jax.Array) -> tuple[jax.Array, grid.Solution]:
+        found = grid.solve(grid.Params(x[:5], x[5:10], x[10]))
+        return found.ask, found
+
+    both = jax.jit(jax.vmap(jax.value_and_grad(ask, has_aux=True)))
+    ((_, found), slopes), ((_, clean), _) = (
+        both(x.astype(DTYPE)) for x in (rows, np.stack([good] * 7))
     )
-    found, clean = solve(array(rows)), solve(array(np.stack([good] * 7)))
     ok = np.array([1, 0, 0, 0, 0, 0, 1], bool)
     assert (np.asarray(found.info.converged) == ok).all()
     for name in FLOATS:
         assert np.isnan(np.asarray(getattr(found, name))[~ok]).all()
         assert_same_bits(getattr(found, name)[ok], getattr(clean, name)[ok])
-    slopes = np.asarray(slope(array(rows)))
+    slopes = np.asarray(slopes)
     assert np.isnan(slopes[~ok]).all() and np.isfinite(slopes[ok]).all()
     bad = jax.jit(lambda order: grid.update(jnp.log(array(PRIOR)), order, grid.Params()))
     assert np.isnan(np.asarray(bad(jnp.array(2)))).all()

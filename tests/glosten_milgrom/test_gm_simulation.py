@@ -66,10 +66,12 @@ def test_every_field_of_a_path_is_what_bayes_says(few: Any) -> None:
     assert paths.order.dtype == np.int8 and paths.informed.dtype == bool
     np.testing.assert_array_equal(paths.net_buys[:, 1:], np.cumsum(paths.order, axis=1))
     np.testing.assert_array_equal(paths.value, np.where(paths.high, 110.0, -5.0))
-    for i in range(40):
-        want = bayes(bool(paths.high[i]), np.asarray(paths.order[i], float), PARAMS)
+    high, orders = np.asarray(paths.high[:40]), np.asarray(paths.order[:40])
+    rows = [bayes(bool(h), np.asarray(o, float), PARAMS) for h, o in zip(high, orders, strict=True)]
+    fields = jax.jit(lambda paths: {name: getattr(paths, name) for name in rows[0]})(paths)
+    for i, want in enumerate(rows):
         for name, row in want.items():
-            got = getattr(paths, name)
+            got = fields[name]
             assert got.shape == (500, 20) and got.dtype == jnp.result_type(float)
             scale = max(np.abs(row).max(), 115 * (name in ("spread", "profit")))
             np.testing.assert_allclose(got[i], row, rtol=0, atol=300 * EPS * scale, err_msg=name)
@@ -226,7 +228,7 @@ def test_ends_and_bad_lanes() -> None:
         paths = simulate(KEY, Params(alpha=alpha), num_trades=3, num_paths=4)
         return paths.ask, summary(paths).informed_profit.mean
 
-    ask, profit = jax.vmap(lane)(jnp.array([0.3, -0.1]))
+    ask, profit = jax.jit(jax.vmap(lane))(np.array([0.3, -0.1]))
     assert np.isnan(ask[1]).all() and np.isnan(profit[1])
     assert np.isfinite(ask[0]).all() and np.isfinite(profit[0])
 
