@@ -22,6 +22,7 @@ from benchmarks import (
     path,
     sequential,
     start,
+    sweep_store,
 )
 from benchmarks.timing import Comparison
 
@@ -38,7 +39,7 @@ def main() -> None:
     size = 0.01 if options.smoke else 1
     rows = []
     suites = (start, batch, gradients, grids, canonical, path, sequential)
-    for suite in (*suites, market_making, market_simulation):
+    for suite in (*suites, market_making, market_simulation, sweep_store):
         for comparison in suite.run(size):
             rows.append(_row(comparison))
             print(rows[-1], flush=True)
