@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.timing import Comparison, compare, seconds
 from diffeq.market_making import approximations
 from diffeq.market_making.model import Params
-from diffeq.market_making.report import simulate_report
+from diffeq.market_making.performance import simulate_report
 from diffeq.market_making.simulation import simulate
 
 NUM_STEPS, Q = 200, 30

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_batching import custom_vmap
 
 from solvers import implicit
 
@@ -44,8 +45,6 @@ class Trajectory(NamedTuple):
 
     y: jax.Array
     """y(t_i), shape (m, *y.shape); NaN where it was not reached."""
-    integral: jax.Array
-    """∫ ``integrand`` from 0 to t_i, shape (m,)."""
     error: jax.Array
     """Sum over steps of the estimated error, the largest over components, in units of ``scale``."""
     reached: jax.Array
@@ -62,7 +61,6 @@ def stiff(
     *,
     first_step: jax.Array,
     scale: jax.Array,
-    integrand: Callable[[jax.Array, Any, Any], jax.Array] | None = None,
     num_steps: int = 250,
     tangent_solve: implicit.TangentSolve = implicit.dense,
     hint: Any = (),
@@ -77,8 +75,6 @@ def stiff(
       params: pytree; the solution is differentiable in every leaf, and in ``start``.
       first_step: a time, > 0, below every time scale of f near the start; scalar.
       scale: what an error counts against, as y or scalar; inf for a component that does not.
-      integrand: ``integrand(y, params, hint)``, a scalar whose integral is wanted: a component on
-        which no other depends, outside the implicit system. It counts in no error estimate.
       num_steps: steps to try, besides m to hit the times wanted; static.
       tangent_solve: solves with I − h ∂f/∂y, as for :func:`solvers.implicit.attach`.
       hint: the first hint.
@@ -97,14 +93,13 @@ def stiff(
     times = jnp.asarray(times, start.dtype)
     tolerance = TOLERANCE[start.dtype.itemsize]
     # from the recorded y of a step everything inside it can be had again
-    along = integrand or (lambda y, params, hint: jnp.zeros((), y.dtype))
-    attempt = jax.checkpoint(partial(_extrapolated, rate, along, tangent_solve, scale))
+    attempt = jax.checkpoint(partial(_extrapolated, rate, tangent_solve, scale))
 
     def step(s: _State) -> _State:
         left = times.at[s.wanted].get(mode="clip") - s.t
         hits = s.h >= lax.stop_gradient(left)
         h = jnp.where(hits, left, s.h)
-        y, added, hint, error, solved = attempt(s.y, h, params, s.hint)
+        y, hint, error, solved = attempt(s.y, h, params, s.hint)
         error = jnp.max(lax.stop_gradient(error) / scale)
         good = solved & (error <= tolerance)
         factor = 0.8 * (tolerance / jnp.maximum(error, 0.01 * tolerance)) ** (1 / _columns(y))
@@ -114,7 +109,6 @@ def stiff(
         done = _State(
             s.t + h,
             y,
-            s.integral + added,
             jnp.where(hits, jnp.maximum(s.h, suggested), suggested),
             hint,
             s.wanted + hits.astype(s.wanted.dtype),
@@ -124,23 +118,21 @@ def stiff(
         return jax.tree.map(partial(jnp.where, good), done, again)
 
     def unless_done(s: _State, _: None) -> tuple[_State, tuple[jax.Array, ...]]:
-        s = lax.cond(s.wanted < times.shape[0], step, lambda s: s, s)
-        return s, (s.wanted, s.y, s.integral)
+        going = (s.wanted < times.shape[0]) & (s.h > 0)  # NaN is not
+        new = lax.cond(_any_lane(going), step, lambda s: s, s)
+        s = jax.tree.map(partial(jnp.where, going), new, s)
+        return s, (going, s.wanted, s.y)
 
     zero = jnp.zeros((), start.dtype)
     first = jnp.asarray(lax.stop_gradient(first_step), start.dtype)
-    state = _State(zero, start, zero, first, hint, jnp.zeros((), int), zero)
-    state, (passed, y, integral) = lax.scan(unless_done, state, length=num_steps + times.shape[0])
+    state = _State(zero, start, first, hint, jnp.zeros((), int), zero)
+    state, (tried, passed, y) = lax.scan(unless_done, state, length=num_steps + times.shape[0])
     index = jnp.arange(times.shape[0])
-    position = jnp.searchsorted(passed, index, side="right")  # the first step that passed each
+    position = jnp.sum(passed[None] <= index[:, None], axis=1)  # the first step that passed each
     reached = index < state.wanted
-
-    def wanted(x: jax.Array) -> jax.Array:
-        there = reached.reshape(-1, *[1] * (x.ndim - 1))
-        return jnp.where(there, x.at[position].get(mode="clip"), jnp.nan)
-
-    tried = jnp.sum(passed < times.shape[0]) + 1
-    return Trajectory(wanted(y), wanted(integral), state.error, reached[-1], tried)
+    there = reached.reshape(-1, *[1] * start.ndim)
+    wanted = jnp.where(there, y.at[position].get(mode="clip"), jnp.nan)
+    return Trajectory(wanted, state.error, reached[-1], jnp.sum(tried))
 
 
 def first_step(
@@ -163,10 +155,20 @@ def first_step(
     return 0.05 / jnp.max(jnp.where(jnp.isfinite(scale), rows, 0))
 
 
+@custom_vmap
+def _any_lane(going: jax.Array) -> jax.Array:
+    """Whether it holds in any lane of a batch: one answer for all, on which they can branch."""
+    return going
+
+
+@_any_lane.def_vmap
+def _of_all(_: int, __: list[bool], going: jax.Array) -> tuple[jax.Array, bool]:
+    return _any_lane(jnp.any(going)), False
+
+
 class _State(NamedTuple):
     t: jax.Array
     y: jax.Array
-    integral: jax.Array
     h: jax.Array
     hint: Any
     wanted: jax.Array  # index of the time to hit next
@@ -207,41 +209,40 @@ def _schedule(columns: int) -> _Schedule:
 
 def _extrapolated(
     rate: Rate,
-    integrand: Any,
     solve: implicit.TangentSolve,
     scale: jax.Array,
     y: jax.Array,
     h: jax.Array,
     params: Any,
     hint: Any,
-) -> tuple[jax.Array, jax.Array, Any, jax.Array, jax.Array]:
-    """y(t + h), the integral's gain, the hint, the error estimate, whether Newton converged."""
+) -> tuple[jax.Array, Any, jax.Array, jax.Array]:
+    """y(t + h), the hint, the error estimate, whether Newton converged."""
     columns = _columns(y)
     schedule = _schedule(columns)
     lanes = schedule.share.shape[1]
 
-    def euler(d: jax.Array, g: jax.Array, h: jax.Array, hint: Any) -> tuple[Any, ...]:
-        d, hint, solved = _euler(rate, solve, scale, y, d, h, params, hint)
-        return d, g + h * integrand(y + d, params, hint), hint, solved
+    def euler(d: jax.Array, h: jax.Array, hint: Any) -> tuple[jax.Array, Any, jax.Array]:
+        return _euler(rate, solve, scale, y, d, h, params, hint)
 
-    def advance(state: tuple[jax.Array, ...], row: tuple[jax.Array, jax.Array]) -> Any:
-        d, g, hints = state
+    def advance(state: tuple[jax.Array, Any], row: tuple[jax.Array, jax.Array]) -> Any:
+        d, hints = state
         share, restart = row
         d = jnp.where(restart.reshape(-1, *[1] * y.ndim), 0, d)
-        g = jnp.where(restart, 0, g)
-        d, g, hints, solved = jax.vmap(euler)(d, g, share * h, hints)
-        return (d, g, hints), (d, g, jnp.all(solved))
+        d, hints, solved = jax.vmap(euler)(d, share * h, hints)
+        return (d, hints), (d, jnp.all(solved))
 
     start = jnp.zeros((lanes, *y.shape), y.dtype)
     hints = jax.tree.map(lambda x: jnp.broadcast_to(x, (lanes, *jnp.shape(x))), hint)
     rows = jnp.asarray(schedule.share, y.dtype), jnp.asarray(schedule.restart)
-    nothing = jnp.zeros(lanes, y.dtype)
-    (_, _, hints), (d, g, solved) = lax.scan(advance, (start, nothing, hints), rows)
-    d, g = (jnp.stack([x[end] for end in schedule.ends]) for x in (d, g))
-    weights, fewer = (jnp.asarray(_weights(n, columns), y.dtype) for n in (1, 2))
-    best, coarser = jnp.tensordot(weights, d, 1), jnp.tensordot(fewer, d[1:], 1)
+    (_, hints), (d, solved) = lax.scan(advance, (start, hints), rows)
+    d = d[tuple(np.transpose(schedule.ends))]
+    weights, fewer = _weights(1, columns), np.append(0, _weights(2, columns))
+    move, error = (
+        jnp.sum(w.astype(y.dtype).reshape(-1, *[1] * y.ndim) * d, axis=0)
+        for w in (weights, weights - fewer)
+    )
     hint = jax.tree.map(lambda x: x[0], hints)
-    return y + best, weights @ g, hint, jnp.abs(best - coarser), jnp.all(solved)
+    return y + move, hint, jnp.abs(error), jnp.all(solved)
 
 
 def _euler(

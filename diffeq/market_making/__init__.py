@@ -2,7 +2,7 @@
 
     solve, residual                  the optimum: exactly for exponential fills, else on the grid
     exponential, hjb, bellman        the linear problem; any intensity; discrete time
-    intensities, tabulated           fill rates by depth: exponential, power law, logistic; a table
+    intensities, rate_table          fill rates by depth: exponential, power law, logistic; a table
     approximations                   the formulas of the literature, each by its name
     statistics                       exact mean and variance of what any policy of (t, q) earns
     simulate, Controls, report       markets quoted by a policy, its risk controls, how it did
@@ -31,10 +31,10 @@ from diffeq.market_making.intensities import Exponential, Logistic, PowerLaw
 from diffeq.market_making.model import Params, Solution
 from diffeq.market_making.moments import Statistics, statistics
 from diffeq.market_making.optimum import Residual, residual, solve
-from diffeq.market_making.report import Report, report, simulate_report
-from diffeq.market_making.sensitivity import Sensitivity, sensitivity
+from diffeq.market_making.performance import Report, report, simulate_report
+from diffeq.market_making.rate_table import Tabulated, tabulated
+from diffeq.market_making.sensitivities import Sensitivity, sensitivity
 from diffeq.market_making.simulation import Paths, simulate
-from diffeq.market_making.tabulated import Tabulated, tabulated
 
 _MODULES = (
     "assets",

@@ -38,7 +38,7 @@ from diffeq.market_making.model import (
     inventories,
     validated,
 )
-from diffeq.market_making.sides import Intensities, by_side
+from diffeq.market_making.sides import Intensities, by_side, check_sides
 
 
 def solve(
@@ -67,7 +67,8 @@ def solve(
       domain, all is NaN and ``info.converged`` False.
 
     Raises:
-      ValueError, TypeError: a concrete argument out of domain.
+      ValueError, TypeError: a concrete argument out of domain; an intensity as :func:`.hjb.solve`
+        refuses it.
 
     Reference: see the module.
 
@@ -77,7 +78,10 @@ def solve(
     """
     p = validated(params, objective)
     Q = validate.count("max_inventory", max_inventory)
-    return _solve(p, by_side(intensity, p), horizon(times, p.sigma.dtype), Q, objective)
+    sides = by_side(intensity, p)
+    if intensity is not None:
+        check_sides(sides, p.gamma if objective == "cara" else 0.0)
+    return _solve(p, sides, horizon(times, p.sigma.dtype), Q, objective)
 
 
 class FillChance(NamedTuple):

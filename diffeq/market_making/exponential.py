@@ -65,8 +65,9 @@ def solve(params: Params, *, max_inventory: int, times: Any, objective: str = "c
 
     Returns:
       :class:`~.model.Solution`, shape (m, 2Q + 1). Logs of w to about 1e-13 for any penalty, rate
-      and horizon. A lane with a parameter outside its domain, or with two k's, is NaN in every
-      value and derivative, ``info.converged`` False.
+      and horizon. At A = 0 the n-th derivative in A grows like e^(n k p), p the most a fill saves:
+      NaN where that leaves the floating range. A lane with a parameter outside its domain, or with
+      two k's, is NaN in every value and derivative, ``info.converged`` False.
 
     Raises:
       ValueError, TypeError: a concrete argument out of domain, or two k's.
@@ -129,9 +130,22 @@ def linear(p: Problem, objective: str) -> Linear:
 def log1p_over(x: jax.Array) -> jax.Array:
     """log(1 + x)/x, smooth at 0: by its series where a rounding would show."""
     small = jnp.abs(x) < 0.02
-    series = jnp.polyval(jnp.array([(-1) ** j / (j + 1) for j in range(10)][::-1], x.dtype), x)
-    away = jnp.where(small, 1.0, x)
-    return jnp.where(small, series, jnp.log1p(away) / away)
+    series = jnp.zeros_like(x)
+    for j in reversed(range(10)):
+        series = series * x + (-1) ** j / (j + 1)
+    return jnp.where(small, series, _log1p_over(jnp.where(small, 1.0, x)))
+
+
+@jax.custom_jvp
+def _log1p_over(x: jax.Array) -> jax.Array:
+    return jnp.log1p(x) / x
+
+
+@_log1p_over.defjvp
+def _log1p_over_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (x,), (x_dot,) = primals, tangents
+    value = _log1p_over(x)
+    return value, (1 / (1 + x) - value) * (x_dot / x)  # x² may leave the floating range
 
 
 def log_w(coefficients: Linear, tau: jax.Array, Q: int) -> LogVector:

@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.market_making.intensities import Best, best_depth
+from diffeq.market_making.intensities import Best, best_depth, expm1_over
 from diffeq.market_making.model import (
     Params,
     Problem,
@@ -33,7 +32,7 @@ from diffeq.market_making.model import (
     inventories,
     validated,
 )
-from diffeq.market_making.sides import Intensities, by_side
+from diffeq.market_making.sides import Intensities, by_side, check_sides, on_both
 from solvers import implicit, ode
 
 
@@ -67,7 +66,8 @@ def solve(
       (2Q + 1) of some hundred ends there: the exact solution (:mod:`.exponential`) takes any.
 
     Raises:
-      ValueError, TypeError: a concrete argument out of domain; an intensity that is not decreasing.
+      ValueError, TypeError: a concrete argument out of domain; an intensity that is not decreasing,
+        or falls so slowly that no depth is best (a power law with a ≤ 1 at gamma = 0).
 
     Reference: Guéant (2017), Applied Mathematical Finance 24, section 2.
 
@@ -92,33 +92,15 @@ def system(
     p = validated(params, objective)
     dtype = p.sigma.dtype
     bid, ask = by_side(intensity, p)
-    if intensity is not None:
-        _check_decreasing((bid, ask))
     floor = validate.array("depth_floor", depth_floor)
     if floor is not None:
         validate.finite("depth_floor", floor)
         floor = jnp.asarray(floor, dtype)
     gamma = p.gamma if objective == "cara" else jnp.zeros_like(p.gamma)
+    if intensity is not None:
+        check_sides((bid, ask), gamma)
     risk = gamma * p.sigma**2 / 2 if objective == "cara" else p.phi
     return System(bid, ask, gamma, risk, p.drift, p.eps, floor), horizon(times, dtype)
-
-
-def _check_decreasing(sides: Any) -> None:
-    """Raise where a concrete intensity is seen to rise, or to be negative, at depths above 0."""
-    for name, side in zip(("bid", "ask"), sides, strict=True):
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(side)):
-            continue
-        with jax.ensure_compile_time_eval():
-            rates = jax.vmap(side)(jnp.asarray(np.geomspace(1e-6, 1e6, 97)))
-        if isinstance(rates, jax.core.Tracer):  # it closes over one
-            continue
-        seen = np.asarray(rates)[np.isfinite(rates)]
-        level = seen.size > 0 and seen[0] == seen[-1] != 0
-        if seen.size == 0 or level or (seen < 0).any() or (np.diff(seen) > 0).any():
-            raise ValueError(
-                f"intensity ({name}): expected a positive decreasing function of depth; at depths "
-                f"1e-6..1e6 it is negative, rises, is level, or is nowhere finite: {side}"
-            )
 
 
 class System(NamedTuple):
@@ -135,7 +117,8 @@ class System(NamedTuple):
 
 
 # The state is u(q) = theta(q+1) − theta(q), q = −Q..Q−1: quotes are differences, and theta's common
-# growth would drown them. Its row q involves neighbours only; theta(0) is an integral beside it.
+# growth would drown them. Its row q involves neighbours only; theta(0), which moves with them but
+# moves none, is the last component.
 
 
 def best(u: jax.Array, system: System, near: Any = (None, None)) -> tuple[Best, Best]:
@@ -146,24 +129,24 @@ def best(u: jax.Array, system: System, near: Any = (None, None)) -> tuple[Best, 
     def against(side: Any, p: jax.Array, near: Any) -> Best:
         return best_depth(side, p, system.gamma, depth_floor=system.floor, near=near)
 
-    bid, ask = (
-        jax.vmap(partial(against, side))(p, at)
-        for side, p, at in zip((system.bid, system.ask), (p_b, p_a), near, strict=True)
-    )
+    def along(side: Any, p: jax.Array, near: Any) -> Best:
+        return jax.vmap(partial(against, side))(p, near)
+
+    bid, ask = on_both(along, (system.bid, p_b, near[0]), (system.ask, p_a, near[1]))
     return bid, ask
 
 
-def rate(u: jax.Array, system: System, near: Any) -> tuple[jax.Array, Any]:
-    """u_tau, and the margins with which it was found."""
-    bid, ask = best(u, system, near)
-    return jnp.diff(_theta_tau(bid, ask, system)), (bid.margin, ask.margin)
+def rate(y: jax.Array, system: System, near: Any) -> tuple[jax.Array, Any]:
+    """u_tau and theta_tau(0), and the margins with which they were found."""
+    bid, ask = best(y[:-1], system, near)
+    theta_tau = _theta_tau(bid, ask, system)
+    return jnp.append(jnp.diff(theta_tau), theta_tau[y.shape[0] // 2]), (bid.margin, ask.margin)
 
 
-def middle(u: jax.Array, system: System, near: Any) -> jax.Array:
-    """theta_tau(0)."""
-    Q = u.shape[0] // 2
-    bid, ask = best(u, system, near)
-    return bid.gain[Q] + ask.gain[Q - 1]
+def _tangent_solve(jacobian_map: implicit.LinearMap, b: jax.Array) -> jax.Array:
+    """As :func:`implicit.tridiagonal` in u; then theta(0), 1 on the diagonal of its row."""
+    u = implicit.tridiagonal(lambda u: jacobian_map(jnp.append(u, 0))[:-1], b[:-1])
+    return jnp.append(u, b[-1] - jacobian_map(jnp.append(u, 0))[-1])
 
 
 def _theta_tau(bid: Best, ask: Best, system: System) -> jax.Array:
@@ -177,7 +160,7 @@ def _theta_tau(bid: Best, ask: Best, system: System) -> jax.Array:
 def _solve(p: Problem, system: System, times: jax.Array, Q: int) -> Solution:
     dtype = times.dtype
     q = inventories(Q, dtype)
-    start = jnp.diff(-p.phi_T * q**2)
+    start = jnp.append(jnp.diff(-p.phi_T * q**2), 0)
     first_step, near, m = _start(start, system)
     found = ode.stiff(
         rate,
@@ -185,14 +168,13 @@ def _solve(p: Problem, system: System, times: jax.Array, Q: int) -> Solution:
         times[-1] - times[::-1],
         system,
         first_step=first_step,
-        scale=m,
-        integrand=middle,
-        tangent_solve=implicit.tridiagonal,
+        scale=jnp.full_like(start, m).at[-1].set(jnp.inf),
+        tangent_solve=_tangent_solve,
         hint=near,
     )
-    u = found.y[::-1]
+    u, middle = found.y[::-1, :-1], found.y[::-1, -1:]
     theta = jnp.concatenate([jnp.zeros_like(u[:, :1]), jnp.cumsum(u, axis=1)], axis=1)
-    theta = theta - theta[:, Q : Q + 1] + found.integral[::-1, None]
+    theta = theta - theta[:, Q : Q + 1] + middle
     bids, asks = jax.vmap(lambda u: best(u, system))(u)
     up = bids.margin - u + ((q[:-1] + 1) * p.eps)[None]
     down = asks.margin + u - (q[:-1] * p.eps)[None]
@@ -216,13 +198,13 @@ TOLERANCE = {8: 1e-7, 4: 1e-2}
 """Largest estimated error of theta's differences over the inverse hazard, by a number's bytes."""
 
 
-def _start(u: jax.Array, system: System) -> tuple[jax.Array, Any, jax.Array]:
+def _start(y: jax.Array, system: System) -> tuple[jax.Array, Any, jax.Array]:
     """A time below every time scale at T, the margins there, and the least inverse hazard."""
-    u, system = lax.stop_gradient((u, system))
+    u, system = lax.stop_gradient((y[:-1], system))
     bid, ask = best(u, system)
-    near = bid.margin, ask.margin
-    f, slope, _ = jax.linearize(lambda u: rate(u, system, near), u, has_aux=True)
-    alternating = jnp.where(jnp.arange(u.shape[0]) % 2 == 0, 1.0, -1.0).astype(u.dtype)
-    fastest = jnp.max(jnp.abs(slope(alternating)))  # the norm: neighbours' rates add
-    m = jnp.minimum(jnp.min(near[0]), jnp.min(near[1]))
-    return 0.05 / (fastest + jnp.max(jnp.abs(f)) / m), near, m
+    f = jnp.diff(_theta_tau(bid, ask, system))
+    m = jnp.minimum(jnp.min(bid.margin), jnp.min(ask.margin))
+    # −H'(p) = Lambda(delta*) exp(−gamma x), from H(p); a row of the Jacobian has each side's twice
+    slopes = [jnp.max(x.gain / x.margin / expm1_over(system.gamma * x.margin)) for x in (bid, ask)]
+    fastest = 2 * (slopes[0] + slopes[1])
+    return 0.05 / (fastest + jnp.max(jnp.abs(f)) / m), (bid.margin, ask.margin), m

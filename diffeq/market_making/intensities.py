@@ -94,7 +94,7 @@ class Best(NamedTuple):
     gain: jax.Array
     """H(p), money per time."""
     residual: jax.Array
-    """|x − log1p(gamma m)/gamma| over x."""
+    """|x − log1p(gamma m)/gamma| over x, a step of Newton's before the last."""
 
 
 def best_depth(
@@ -138,9 +138,9 @@ def best_depth(
         least = lax.stop_gradient(least)
         at_floor = (above > 0) & (excess(least, frozen) >= 0)
     start = None if near is None else jnp.maximum(jnp.log(near), least)
-    found = lax.stop_gradient(_solved(lambda x: excess(x, frozen), least, start))
+    found, gap = lax.stop_gradient(_solved(lambda x: excess(x, frozen), least, start))
     found = jnp.where(at_floor, least, found)
-    residual = jnp.where(at_floor, 0, jnp.abs(excess(found, frozen)))
+    residual = jnp.where(at_floor, 0, jnp.abs(gap))
     x = jnp.exp(implicit.attach(excess, found, theta))
     if depth_floor is not None:
         x = jnp.where(at_floor, depth_floor - p, x)
@@ -210,21 +210,25 @@ _STEPS, _STEPS_NEAR = 60, 4
 
 def _solved(
     excess: Callable[[jax.Array], jax.Array], least: jax.Array, start: jax.Array | None
-) -> jax.Array:
-    """The zero of an increasing function of log x: Newton, bisection where it would leave."""
+) -> tuple[jax.Array, jax.Array]:
+    """The zero of an increasing function of log x: Newton, bisection where it would leave.
+
+    With the function's value a step before.
+    """
 
     def step(_: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        at, low, high = state
+        _, at, low, high = state
         value, slope = jax.jvp(excess, (at,), (jnp.ones_like(at),))
         low, high = jnp.where(value > 0, low, at), jnp.where(value > 0, at, high)  # NaN: too low
         newton = at - value / slope
         inside = (newton >= low) & (newton <= high)  # NaN is not
-        return jnp.where(inside, newton, (low + high) / 2), low, high
+        return value, jnp.where(inside, newton, (low + high) / 2), low, high
 
     far = jnp.full_like(least, _FAR[least.dtype.itemsize])
     first = jnp.maximum(least, 0) if start is None else start
-    at, _, _ = lax.fori_loop(0, _STEPS if start is None else _STEPS_NEAR, step, (first, least, far))
-    return at
+    steps = _STEPS if start is None else _STEPS_NEAR
+    value, at, *_ = lax.fori_loop(0, steps, step, (first, first, least, far))
+    return at, value
 
 
 def expm1_over(x: jax.Array) -> jax.Array:

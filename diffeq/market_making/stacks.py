@@ -28,7 +28,11 @@ def entry(x: Any, name: str, i: int, count: int) -> Any:
 
 def intensity_of(intensity: Any, i: int, count: int) -> Any:
     """Entry i of every field of an intensity, or of a pair of them; a function is itself."""
-    return jax.tree.map(lambda x: entry(x, "intensity", i, count), intensity)
+
+    def is_axis(x: Any) -> bool:
+        return type(x) in (list, tuple) and not any(callable(part) for part in x)
+
+    return jax.tree.map(lambda x: entry(x, "intensity", i, count), intensity, is_leaf=is_axis)
 
 
 def stacked(trees: list[Any]) -> Any:

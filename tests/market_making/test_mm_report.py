@@ -12,7 +12,7 @@ from diffeq.market_making import approximations, simulation
 from diffeq.market_making.controls import Controls
 from diffeq.market_making.intensities import Exponential
 from diffeq.market_making.model import Params
-from diffeq.market_making.report import report, simulate_report
+from diffeq.market_making.performance import report, simulate_report
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
 KEY, TIMES, Q = jax.random.key(7), np.append(np.arange(30) * 0.005, 0.2), 12
@@ -70,7 +70,7 @@ def test_no_path_stored_is_the_same_report(monkeypatch: pytest.MonkeyPatch) -> N
     """Three chunks merged, the last one shorter, against the stored paths of the same key."""
     monkeypatch.setattr(simulation, "CHUNK", 1300)
     # the package gives the function of that name
-    monkeypatch.setattr(sys.modules["diffeq.market_making.report"], "CHUNK", 1300)
+    monkeypatch.setattr(sys.modules["diffeq.market_making.performance"], "CHUNK", 1300)
     shape: Any = dict(controls=Controls(limit=5), num_paths=3001)
     stored = report(paths_of(POLICY, **shape), benchmark=paths_of(FIXED, num_paths=3001))
     streamed = simulate_report(KEY, PARAMS, POLICY, benchmark=FIXED, **(SHAPE | shape))

@@ -12,7 +12,7 @@ from diffeq.check import Info
 from diffeq.market_making import approximations, exponential
 from diffeq.market_making.model import Params
 from diffeq.market_making.moments import statistics
-from diffeq.market_making.sensitivity import QUANTITIES, sensitivity
+from diffeq.market_making.sensitivities import QUANTITIES, sensitivity
 
 TIMES, Q, INVENTORY = np.linspace(0.0, 0.5, 17), 4, 1  # no chance of a fill is at its cap
 PARAMS = Params(sigma=2.0, A=(20.0, 24.0), k=1.5, gamma=0.2, phi_T=0.05, drift=0.3, eps=0.02)

@@ -11,7 +11,7 @@ import pytest
 from diffeq.market_making import approximations
 from diffeq.market_making.model import Params
 from diffeq.market_making.moments import statistics
-from diffeq.market_making.report import simulate_report
+from diffeq.market_making.performance import simulate_report
 
 TIMES = np.arange(201) * 0.005
 PATHS, BATCHES, Q = 1000, 100, 60

@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 
 from diffeq.market_making import optimum
 from diffeq.market_making.model import Params
-from diffeq.market_making.tabulated import tabulated
+from diffeq.market_making.rate_table import tabulated
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
 DEPTH = np.array([0.0, 0.2, 0.5, 0.9, 1.5, 2.5])
