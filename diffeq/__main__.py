@@ -1,12 +1,21 @@
 """Command line: ``python -m diffeq tour``; ``--help`` lists the verbs and their options."""
 
 import functools
+import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import jax
+
+NESTED = {
+    "solve": "One equilibrium of a model",
+    "sweep": "A model over a grid of its parameters, into a store",
+    "calibrate": "Parameters of a model from a file",
+}
+"""Verbs that take a model first."""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -21,26 +30,39 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     prog = "python -m diffeq"
     try:
-        if args[:1] == ["solve"]:
-            from diffeq import solve_command
-
-            about = solve_command.__doc__
+        if args[:1] and args[0] in NESTED:
+            verb = importlib.import_module(f"diffeq.{args[0]}_command")
             text = tyro.extras.subcommand_cli_from_dict(
-                solve_command.commands(), prog=f"{prog} solve", args=args[1:], description=about
+                verb.commands(), prog=f"{prog} {args[0]}", args=args[1:], description=verb.__doc__
             )
         else:
-            verbs = {"tour": _tour(), "solve": solve, "figures": _figures()}
+            verbs = {
+                "tour": _tour(),
+                **{name: _models(name, about) for name, about in NESTED.items()},
+                "figures": _figures(),
+            }
             text = tyro.extras.subcommand_cli_from_dict(
                 verbs, prog=prog, args=args, description=__doc__
             )
     except (ValueError, TypeError, OSError, ImportError, ConvergenceError) as error:
         sys.exit(f"error: {_as_options(str(error))}")
-    print(text)
+    except KeyboardInterrupt:
+        print("interrupted; a sweep goes on where it was by the same command", file=sys.stderr)
+        sys.exit(130)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader (head, say) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def solve() -> str:
-    """One equilibrium of a model: solve MODEL --help."""
-    raise ValueError("solve: expected a model, as in: python -m diffeq solve market-making --help")
+def _models(verb: str, about: str) -> Callable[[], str]:
+    """What stands for a verb that takes a model first, in the list of verbs."""
+
+    def missing() -> str:
+        raise ValueError(f"{verb}: expected a model, as in: python -m diffeq {verb} holden --help")
+
+    missing.__doc__ = f"{about}: {verb} MODEL --help."
+    return missing
 
 
 def _tour() -> Callable[..., str]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from diffeq import glosten_milgrom, holden, kyle, market_making
+from diffeq import foster_viswanathan, glosten_milgrom, holden, kyle, market_making
 from diffeq.check import check
 from diffeq.market_making.model import OBJECTIVES
 
@@ -52,6 +52,12 @@ MODELS = {
         (AUCTIONS,),
         holden.solve,
     ),
+    "foster-viswanathan": Model(
+        "Foster & Viswanathan (1996): M insiders whose signals differ, N auctions.",
+        foster_viswanathan.Params,
+        (AUCTIONS,),
+        foster_viswanathan.solve,
+    ),
     "glosten-milgrom": Model(
         "Glosten & Milgrom (1985): bid and ask before the first trade.",
         glosten_milgrom.Params,
@@ -84,7 +90,7 @@ def _command(name: str, model: Model) -> Callable[..., str]:
         kind = Annotated[kind, tyro.conf.arg(help=text)]
         return field, kind, dataclasses.field(default=default)
 
-    defaults, meaning = model.params._field_defaults, _meanings(model.params)
+    defaults, meaning = model.params._field_defaults, meanings(model.params)
     flags = [
         flag(field, _kind(meaning[field]), default, meaning[field])
         for field, default in defaults.items()
@@ -114,8 +120,8 @@ def _kind(meaning: str) -> Any:
     return float | tuple[float, float] if "(bid, ask)" in meaning else float
 
 
-def _meanings(cls: Any) -> dict[str, str]:
-    """The text under each field's declaration."""
+def meanings(cls: Any) -> dict[str, str]:
+    """The text under each field's declaration, by its name."""
     (tree,) = ast.parse(inspect.getsource(cls)).body
     body = tree.body  # type: ignore[attr-defined]
     return {

@@ -1,0 +1,135 @@
+"""The verb ``sweep``: a model over a grid of its parameters, into a store that survives a kill.
+
+Each parameter is a number or an axis: ``2.5``, ``1,2,5`` or ``0.5:5:46`` (46 values from .5 to 5).
+``python -m diffeq sweep holden --sigma-v 0.5:5:46 --num-insiders 1,2,5 --store out.zarr`` writes a
+Zarr folder that xarray opens; stopped, by Ctrl-C or a kill, the same command goes on with it.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from diffeq import holden
+from diffeq.solve_command import MODELS, Model, meanings
+from diffeq.sweep import sweep
+
+DIMS = {"market-making": ("time", "inventory")}
+"""What a point's own dimensions are called, where they are not auctions."""
+
+
+def commands() -> dict[str, Callable[..., str]]:
+    """A function for each model, for tyro to make flags of."""
+    points = {name: _command(name, model) for name, model in MODELS.items()}
+    return points | {"holden-last": last_auctions}
+
+
+def last_auctions(
+    *,
+    store: Path,
+    num_insiders: str = "1:15:15",
+    num_auctions: str = "1:10:10",
+    sigma_v: str = "2.5",
+    sigma_u: str = "5",
+    json: bool = False,
+) -> str:
+    """The last of N auctions, for every N by one backward pass (the model's own grid function).
+
+    Args:
+      store: folder for the results; one that the same command began is gone on with.
+      num_insiders: M, > 0, an axis.
+      num_auctions: N, whole numbers, an axis.
+      sigma_v: prior standard deviation of the value, in price units, an axis.
+      sigma_u: standard deviation of noise orders over the day, in asset units, an axis.
+      json: print one JSON object.
+    """
+    given = dict(num_insiders=num_insiders, sigma_v=sigma_v, sigma_u=sigma_u)
+    axes = {name: axis(name, text) for name, text in given.items()}
+    N = axis("num_auctions", num_auctions)
+    if (N != np.round(N)).any():
+        raise ValueError(f"--num-auctions: expected whole numbers, got {num_auctions!r}")
+    axes["num_auctions"] = N.astype(int)
+    data = sweep(holden.grid, axes, grid_function=True, store=store, progress=True)
+    return _report("holden-last", store, data, as_json=json)
+
+
+def axis(name: str, text: str) -> np.ndarray[Any, Any]:
+    """The values of ``2.5``, ``1,2,5`` or ``start:stop:count``, shape (n,).
+
+    >>> axis("sigma_v", "1:2:3").tolist()
+    [1.0, 1.5, 2.0]
+    """
+    try:
+        if ":" in text:
+            start, stop, count = text.split(":")
+            if int(count) < 1:
+                raise ValueError
+            return np.linspace(float(start), float(stop), int(count))
+        return np.array([float(x) for x in text.split(",")])
+    except ValueError:
+        flag = "--" + name.replace("_", "-")
+        raise ValueError(
+            f"{flag}: expected a number, numbers 1,2,5 or start:stop:count, got {text!r}"
+        ) from None
+
+
+def _command(name: str, model: Model) -> Callable[..., str]:
+    import tyro
+
+    def flag(field: str, kind: Any, default: Any, text: str) -> Any:
+        kind = Annotated[kind, tyro.conf.arg(help=text)]
+        return field, kind, dataclasses.field(default=default)
+
+    defaults, meaning = model.params._field_defaults, meanings(model.params)
+    store = Annotated[
+        Path, tyro.conf.arg(help="folder for the results; one that this command began is gone on")
+    ]
+    flags: list[Any] = [("store", store)]
+    flags += [
+        flag(field, str, str(default), f"{meaning[field]} A number or an axis.")
+        for field, default in defaults.items()
+    ]
+    flags += [flag(*option) for option in model.options]
+    flags.append(flag("json", bool, False, "print one JSON object"))
+    Options = dataclasses.make_dataclass(name, flags, kw_only=True)
+    Options.__doc__ = model.about
+
+    def command(options: Any) -> str:
+        given = vars(options)
+        values = {field: axis(field, given[field]) for field in defaults}
+        axes = {field: x for field, x in values.items() if x.size > 1}
+        if not axes:
+            raise ValueError("sweep: expected an axis, as in --sigma-v 0.5:5:46")
+        fixed = {field: float(x[0]) for field, x in values.items() if x.size == 1}
+        static = {option[0]: given[option[0]] for option in model.options}
+        at = functools.partial(_point, name, fixed, static)
+        dims = DIMS.get(name, ("auction",))
+        data = sweep(at, axes, dims=dims, store=options.store, progress=True)
+        return _report(name, options.store, data, as_json=given["json"])
+
+    command.__doc__ = model.about
+    command.__annotations__ = {
+        "options": Annotated[Options, tyro.conf.arg(name="")],
+        "return": str,
+    }
+    return command
+
+
+def _point(model: str, fixed: dict[str, float], static: dict[str, Any], **axes: Any) -> Any:
+    """One equilibrium: what the store's fingerprint knows the sweep by."""
+    return MODELS[model].solve(MODELS[model].params(**fixed, **axes), **static)
+
+
+def _report(model: str, store: Path, data: Any, *, as_json: bool) -> str:
+    points, failed = int(data.attrs["points"]), int(data.attrs["failed"])
+    if as_json:
+        found = dict(model=model, store=str(store), dims=dict(data.sizes), fields=list(data))
+        return json.dumps({**found, "points": points, "failed": failed})
+    shape = ", ".join(f"{name} {size}" for name, size in data.sizes.items())
+    fields = ", ".join(map(str, data))
+    opened = f'xarray.open_zarr("{store}", consolidated=False, chunks=None)'
+    return f"{points:,} points, {failed:,} did not converge: {fields} over {shape}\n{opened}"
