@@ -38,6 +38,7 @@ def _quotes(params: Any, *, horizon: float, num_times: int, **shape: Any) -> Any
     return market_making.solve(params, times=times, **shape)
 
 
+JSON = ("json", bool, False, "print one JSON object")
 AUCTIONS = ("num_auctions", int, 10, "number of auctions N")
 MODELS = {
     "kyle": Model(
@@ -84,28 +85,39 @@ def commands() -> dict[str, Callable[..., str]]:
 
 
 def _command(name: str, model: Model) -> Callable[..., str]:
-    import tyro
-
-    def flag(field: str, kind: Any, default: Any, text: str) -> Any:
-        kind = Annotated[kind, tyro.conf.arg(help=text)]
-        return field, kind, dataclasses.field(default=default)
-
     defaults, meaning = model.params._field_defaults, meanings(model.params)
-    flags = [
-        flag(field, _kind(meaning[field]), default, meaning[field])
-        for field, default in defaults.items()
-    ]
-    flags += [flag(*option) for option in model.options]
-    flags.append(flag("json", bool, False, "print one JSON object"))
-    Options = dataclasses.make_dataclass(name, flags)
-    Options.__doc__ = model.about
 
-    def command(options: Any) -> str:
-        given = vars(options)
+    def run(given: dict[str, Any]) -> str:
         params = model.params(*(given[field] for field in defaults))
         static = {option[0]: given[option[0]] for option in model.options}
         solution = check(model.solve(params, **static), params)
         return _as_json(name, params, solution) if given["json"] else _as_text(solution)
+
+    fields = [(field, _kind(meaning[field]), x, meaning[field]) for field, x in defaults.items()]
+    return with_flags(name, model, fields, run)
+
+
+def with_flags(
+    name: str,
+    model: Model,
+    fields: list[tuple[str, Any, Any, str]],
+    run: Callable[[dict[str, Any]], str],
+) -> Callable[..., str]:
+    """``run`` of all flags by name: ``fields``, the model's options and ``--json``; for tyro.
+
+    A flag is its name, type, default (``dataclasses.MISSING``: it must be given) and help.
+    """
+    import tyro
+
+    flags = [
+        (field, Annotated[kind, tyro.conf.arg(help=text)], dataclasses.field(default=default))
+        for field, kind, default, text in (*fields, *model.options, JSON)
+    ]
+    Options = dataclasses.make_dataclass(name, flags, kw_only=True)
+    Options.__doc__ = model.about
+
+    def command(options: Any) -> str:
+        return run(vars(options))
 
     command.__doc__ = model.about
     command.__annotations__ = {

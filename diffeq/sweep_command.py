@@ -10,12 +10,12 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from diffeq import holden
-from diffeq.solve_command import MODELS, Model, meanings
+from diffeq.solve_command import MODELS, Model, meanings, with_flags
 from diffeq.sweep import sweep
 
 DIMS = {"market-making": ("time", "inventory")}
@@ -78,28 +78,9 @@ def axis(name: str, text: str) -> np.ndarray[Any, Any]:
 
 
 def _command(name: str, model: Model) -> Callable[..., str]:
-    import tyro
-
-    def flag(field: str, kind: Any, default: Any, text: str) -> Any:
-        kind = Annotated[kind, tyro.conf.arg(help=text)]
-        return field, kind, dataclasses.field(default=default)
-
     defaults, meaning = model.params._field_defaults, meanings(model.params)
-    store = Annotated[
-        Path, tyro.conf.arg(help="folder for the results; one that this command began is gone on")
-    ]
-    flags: list[Any] = [("store", store)]
-    flags += [
-        flag(field, str, str(default), f"{meaning[field]} A number or an axis.")
-        for field, default in defaults.items()
-    ]
-    flags += [flag(*option) for option in model.options]
-    flags.append(flag("json", bool, False, "print one JSON object"))
-    Options = dataclasses.make_dataclass(name, flags, kw_only=True)
-    Options.__doc__ = model.about
 
-    def command(options: Any) -> str:
-        given = vars(options)
+    def run(given: dict[str, Any]) -> str:
         values = {field: axis(field, given[field]) for field in defaults}
         axes = {field: x for field, x in values.items() if x.size > 1}
         if not axes:
@@ -108,15 +89,18 @@ def _command(name: str, model: Model) -> Callable[..., str]:
         static = {option[0]: given[option[0]] for option in model.options}
         at = functools.partial(_point, name, fixed, static)
         dims = DIMS.get(name, ("auction",))
-        data = sweep(at, axes, dims=dims, store=options.store, progress=True)
-        return _report(name, options.store, data, as_json=given["json"])
+        data = sweep(at, axes, dims=dims, store=given["store"], progress=True)
+        return _report(name, given["store"], data, as_json=given["json"])
 
-    command.__doc__ = model.about
-    command.__annotations__ = {
-        "options": Annotated[Options, tyro.conf.arg(name="")],
-        "return": str,
-    }
-    return command
+    store = "folder for the results; one that the same command began is gone on with"
+    fields = [
+        ("store", Path, dataclasses.MISSING, store),
+        *(
+            (field, str, str(default), f"{meaning[field]} A number or an axis.")
+            for field, default in defaults.items()
+        ),
+    ]
+    return with_flags(name, model, fields, run)
 
 
 def _point(model: str, fixed: dict[str, float], static: dict[str, Any], **axes: Any) -> Any:
