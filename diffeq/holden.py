@@ -234,9 +234,9 @@ def solve_up_to(params: Params, *, max_auctions: int, tables: bool = False) -> T
 
 @partial(jax.jit, static_argnums=1)
 def _solve_terminal(params: Params, max_auctions: int) -> Terminal:
-    (log_lambda, log_beta, log_Sigma), worst, step = two_pass.terminal(*params[:3], max_auctions)
+    (log_lambda, log_beta, log_Sigma), worst = two_pass.terminal(*params[:3], max_auctions)
     logs = (log_lambda, log_beta, log_Sigma)
-    ok = two_pass.accurate(worst, step) & _in_domain(params)
+    ok = two_pass.accurate(worst) & _in_domain(params)
     fields = poison((*map(jnp.exp, logs), *logs), ok, params)
     return Terminal._make((*fields, Info(ok, worst)))
 
@@ -248,8 +248,8 @@ def _in_domain(params: Params) -> jax.Array:
 
 @partial(jax.jit, static_argnums=1)
 def _solve_table(params: Params, max_auctions: int) -> Table:
-    logs, worst, step = two_pass.table(*params[:3], max_auctions)
-    ok = two_pass.accurate(worst, step) & _in_domain(params)
+    logs, worst = two_pass.table(*params[:3], max_auctions)
+    ok = two_pass.accurate(worst) & _in_domain(params)
     fields = poison((*map(jnp.exp, logs), *logs), ok, params)
     mask = jnp.tril(jnp.ones((max_auctions, max_auctions), bool))
     padded = (jnp.where(mask, f, jnp.nan) for f in fields)
@@ -299,8 +299,8 @@ def _grid(axes: dict[str, jax.Array], horizons: tuple[int, ...]) -> Grid:
     one = jnp.ones((), M.dtype)
 
     def unit(M: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array]:
-        logs, worst, step = two_pass.terminal(one, one, M, max(horizons))
-        ok = two_pass.accurate(worst, step)
+        logs, worst = two_pass.terminal(one, one, M, max(horizons))
+        ok = two_pass.accurate(worst)
         roots = tuple(jnp.exp(log[np.array(horizons) - 1] / 2) for log in logs)
         return poison(roots, ok, M), worst, ok
 

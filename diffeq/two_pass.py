@@ -66,13 +66,14 @@ def step_residual(
     return ratio * ((t_next + M) * y) ** 2 * (t + M) - t_next * (t * (1 + y_next)) ** 2
 
 
-def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The only positive y of kappa y² (1 + M + 2y) = (1 + 2y)²; with its residual and last step.
+def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The only positive y of kappa y² (1 + M + 2y) = (1 + 2y)², and its residual.
 
     In u = 1/y = 1/q − 2 it reads f(u) = u(u+2)² − kappa((1+M)u + 2) = 0, and f is convex where it
     matters. Replacing (u+2)² by its tangent at the root of the equation without the 2, z = sqrt(
     kappa(1+M)) or 2, gives a quadratic whose root lies at most 15 % above u, for every kappa > 0
-    and M ≥ 0. Two Householder steps (fourth order) then reach the last digit.
+    and M ≥ 0. Two Householder steps (fourth order) then reach the last digit. They are taken in
+    s = u/max(u, 1) at that first guess, where nothing overflows; y is the last one's reciprocal.
     """
     c = 1 + num_insiders
     ck = c * kappa
@@ -81,16 +82,30 @@ def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.A
     half = jnp.where(wide, z - 2, ck / 4 - 1)
     product = jnp.where(wide, z * (4 / c), 2 * kappa)
     root = jnp.sqrt(half * half + product)
-    u = jnp.where(wide, half + root, product) / jnp.where(wide, 2.0, 2 * (root - half))
-    for _ in range(2):
-        per_slope = 1 / (u * (3 * u + 8) + (4 - ck))
-        h = (u * (u * (u + 4) + (4 - ck)) - 2 * kappa) * per_slope
-        a = (3 * u + 4) * h * per_slope  # h f''/(2f'), and f''' = 6
-        u = u - h * (1 - a) / (1 - 2 * a + h * h * per_slope)
-    left, right = u * (u + 2) ** 2, ck * u + 2 * kappa
+    guess = jnp.where(wide, 2.0, product) / jnp.where(wide, half + root, 2 * (root - half))
+    per = jnp.where(wide, guess, 1.0)  # 1/max(u, 1), the first guess being 1/u where it is wide
+    s = jnp.where(wide, 1.0, guess)
+    squared, linear = 4 * per, (4 - ck) * (per * per)
+    constant = 2 * (kappa * per * per) * per
+
+    def householder(s: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """f(f'² − f f''/2) over f'³ − f f' f'' + f²: the third derivative is 6."""
+        f = ((s + squared) * s + linear) * s - constant
+        curvature = 3 * s + squared
+        slope = (curvature + squared) * s + linear
+        bent, steep = f * curvature, slope * slope
+        return f * (steep - bent), slope * (steep - 2 * bent) + f * f
+
+    above, below = householder(s)
+    s = s - above / below
+    above, below = householder(s)
+    y = per * below / (s * below - above)
+    t = 1 + 2 * y
+    left, right = t * t, y * y * (ck + 2 * kappa * y)
     apart = jnp.abs(left - right)
-    # u f'(u) = 2u³ + 4u² + 2 kappa at the root: the Newton step, relative to u
-    return 1 / u, apart / right, apart / (2 * u * u * (u + 2) + 2 * kappa)
+    # u f'(u) y³ = 2 + 4y + 2 kappa y³ at the root; a Newton step that is not small is no root
+    settled = apart <= np.sqrt(jnp.finfo(y.dtype).eps) * (2 * t + 2 * kappa * y * y * y)
+    return y, jnp.where(settled, apart / right, jnp.inf)
 
 
 def _ratios(dt: jax.Array) -> jax.Array:
@@ -98,22 +113,17 @@ def _ratios(dt: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.ones_like(dt[:1]), dt[:-1] / dt[1:]])
 
 
-def backward(num_insiders: jax.Array, ratios: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """y_n for n = 1..N, the largest residual, the largest last step; no derivative."""
+def backward(num_insiders: jax.Array, ratios: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """y_n for n = 1..N, and the largest residual; no derivative."""
 
-    def auction(
-        carry: tuple[jax.Array, jax.Array, jax.Array], ratio: jax.Array
-    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], jax.Array]:
-        y, residual, step = carry
-        y_earlier, residual_earlier, step_earlier = earlier(
-            kappa(y, num_insiders, ratio), num_insiders
-        )
-        worst = jnp.maximum(residual, residual_earlier), jnp.maximum(step, step_earlier)
-        return (y_earlier, *worst), y
+    def auction(carry: tuple[jax.Array, jax.Array], ratio: jax.Array) -> Any:
+        y, worst = carry
+        y_earlier, residual = earlier(kappa(y, num_insiders, ratio), num_insiders)
+        return (y_earlier, jnp.maximum(worst, residual)), y
 
     zero = jnp.zeros_like(num_insiders)
-    (_, residual, step), y = lax.scan(auction, (zero, zero, zero), ratios, reverse=True)
-    return y, residual, step
+    (_, worst), y = lax.scan(auction, (zero, zero), ratios, reverse=True)
+    return y, worst
 
 
 def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -129,56 +139,53 @@ def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.
 def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
 
-    Everything is computed inside the two scans, lane by lane in memory order; only copies remain.
+    The scans hold nothing but the running sums and products; what is local to an auction is
+    computed for all auctions at once, from one quotient and two roots.
     """
     sigma_v, sigma_u, M, _ = params
-    log_M, log_su, root_dt = jnp.log(M), jnp.log(sigma_u), jnp.sqrt(dt)
+    left_over = np.arange(dt.shape[0])[
+        ::-1
+    ]  # auctions after n: alpha_N = delta_N = delta_{N−1} = 0
+    has_alpha, has_delta = left_over > 0, left_over > 1
+    root_dt = jnp.sqrt(dt)
+    per_root_dt = 1 / root_dt
 
-    def of_auction(y: jax.Array) -> Fields:
-        """r, q, sqrt(r) and 1/(1 + r), the share of the variance of v that is left."""
-        per_t = 1 / (1 + 2 * y)
-        r = M * per_t
-        return r, y * per_t, jnp.sqrt(r), 1 / (1 + r)
+    t = 1 + 2 * y
+    quotient = 1 / (t * (t + M))
+    per_t, left = (t + M) * quotient, t * t * quotient  # 1 − 2q, and 1/(1 + r)
+    r, more, q = M * per_t, (t + M) * per_t, y * per_t  # more = 1 + r
+    root_r, shrink = jnp.sqrt(r), t * jnp.sqrt(quotient)  # shrink = sd(v − p_n)/sd(v − p_{n−1})
 
-    def rent(value: jax.Array, n: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def rent(value: jax.Array, n: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         """delta_{n−1} from delta_n in units of sigma_u sd(v − p_n): in range where delta is not."""
-        y, root_dt = n
-        _, q, root_r, left = of_auction(y)
-        shrink = jnp.sqrt(left)
+        q, root_r, shrink, root_dt = n
         return (value + q * root_r * shrink * root_dt) * shrink, value
 
-    def auction(before: Any, n: tuple[Any, ...]) -> tuple[Any, Fields]:
-        """All of auction n from s = sd(v − p_{n−1}), s/sigma_u, sigma_u/(M s) and log Sigma_{n−1}.
-
-        Three products instead of one keep every level in range as long as it can be.
-        """
-        sd, over_su, under_su, log_before, lost = before
-        y, dt, root_dt, rent, has_alpha, has_delta = n
-        r, q, root_r, left = of_auction(y)
-        per_root_dt = 1 / root_dt
-        lambda_, beta = over_su * root_r * left * per_root_dt, under_su * root_r * per_root_dt
-        alpha = jnp.where(has_alpha, under_su * y * root_r * (1 + r) * root_dt, 0.0)  # q/lambda_n
-        shrink = jnp.sqrt(left)
-        sd, over_su, under_su = sd * shrink, over_su * shrink, under_su * ((1 + r) * shrink)
-        drop = -jnp.log1p(r) - lost
-        log_Sigma = log_before + drop  # Kahan's sum: N = 10 000 costs no digits
+    def auction(before: Any, n: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
+        """sd(v − p_{n−1})/sigma_v, and log Sigma_n by Kahan's sum: N = 10 000 costs no digits."""
+        unit, log_before, lost = before
+        shrink, log_left = n
+        drop = log_left - lost
+        log_Sigma = log_before + drop
         lost = (log_Sigma - log_before) - drop
-        delta = sigma_u * rent * sd
-        log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
-        log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
-        log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
-        log_rent = _log_if(has_delta, rent)
-        log_delta = jnp.where(has_delta, log_rent + log_su + log_Sigma / 2, -jnp.inf)
-        levels = lambda_, beta, alpha, delta, sd * sd
-        logs = log_lambda, log_beta, log_Sigma, log_alpha, log_delta
-        return (sd, over_su, under_su, log_Sigma, lost), (*levels, *logs)
+        return (unit * shrink, log_Sigma, lost), (unit, log_Sigma)
 
-    left = np.arange(dt.shape[0])[::-1]  # auctions after n: alpha_N = 0, so delta_{N−1} = 0 too
-    _, rents = lax.scan(rent, jnp.zeros_like(M), (y, root_dt), reverse=True)
-    ratio = sigma_v / sigma_u, (sigma_u / sigma_v) * (1 / M)
-    prior = sigma_v, *ratio, 2 * jnp.log(sigma_v), jnp.zeros_like(sigma_v)
-    _, fields = lax.scan(auction, prior, (y, dt, root_dt, rents, left > 0, left > 1))
-    return fields
+    _, rents = lax.scan(rent, jnp.zeros_like(M), (q, root_r, shrink, root_dt), reverse=True)
+    prior = jnp.ones_like(sigma_v), 2 * jnp.log(sigma_v), jnp.zeros_like(sigma_v)
+    _, (unit, log_Sigma) = lax.scan(auction, prior, (shrink, -jnp.log1p(r)))
+
+    over_su = (sigma_v / sigma_u) * unit  # each level in its own range, not in another's
+    lambda_ = over_su * root_r * left * per_root_dt
+    beta = root_r / (M * over_su) * per_root_dt
+    alpha = jnp.where(has_alpha, beta * y * more * dt, 0.0)  # q_n/lambda_n
+    sd = sigma_v * (unit * shrink)
+    log_su = jnp.log(sigma_u)
+    log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
+    log_beta = log_lambda + 2 * log_su - jnp.log(M) - log_Sigma
+    log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
+    log_delta = jnp.where(has_delta, _log_if(has_delta, rents) + log_su + log_Sigma / 2, -jnp.inf)
+    levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
+    return *levels, log_lambda, log_beta, log_Sigma, log_alpha, log_delta
 
 
 def _log_if(positive: Any, x: jax.Array) -> jax.Array:
@@ -209,8 +216,8 @@ def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
 
 
 def _plain(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
-    y, residual, step = chain(params.num_insiders, dt)
-    ok = accurate(residual, step) & in_domain(params, dt)
+    y, residual = chain(params.num_insiders, dt)
+    ok = accurate(residual) & in_domain(params, dt)
     return poison(forward(params, dt, y), ok, (params, dt)), Info(ok, residual)
 
 
@@ -278,52 +285,49 @@ def _no_move(info: Info) -> Info:
     return Info(converged, jnp.zeros_like(info.residual))  # type: ignore[arg-type]
 
 
-def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array]:
     """:func:`backward` with the derivative of y in M and dt: a bidiagonal tangent system."""
-    y, residual, step = backward(*lax.stop_gradient((num_insiders, _ratios(dt))))
+    y, residual = backward(*lax.stop_gradient((num_insiders, _ratios(dt))))
     theta = (num_insiders, dt)
     y = implicit.attach(_backward_residual, y, theta, tangent_solve=implicit.upper_bidiagonal)
-    return y, residual, step
+    return y, residual
 
 
-def accurate(residual: jax.Array, step: jax.Array) -> jax.Array:
-    """Whether the roots are: a small residual and a small last step."""
-    eps = jnp.finfo(residual.dtype).eps
-    return (residual <= 64 * eps) & (step <= jnp.sqrt(eps))
+def accurate(residual: jax.Array) -> jax.Array:
+    """Whether the roots are: a small residual, infinite where a last step was not small."""
+    return residual <= 64 * jnp.finfo(residual.dtype).eps
 
 
 # Equal spacing: y depends on M and the distance N − n from the last auction only
 
 
-def _by_distance(
-    num_insiders: jax.Array, max_auctions: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _by_distance(num_insiders: jax.Array, max_auctions: int) -> tuple[jax.Array, jax.Array]:
     """y by distance 0, 1, … from the last auction, serving every horizon N ≤ max_auctions."""
     dt = jnp.full(max_auctions, 1 / max_auctions, num_insiders.dtype)
-    y, residual, step = chain(num_insiders, dt)
-    return y[::-1], residual, step
+    y, residual = chain(num_insiders, dt)
+    return y[::-1], residual
 
 
 def terminal(
     sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, max_auctions: int
-) -> tuple[Fields, jax.Array, jax.Array]:
+) -> tuple[Fields, jax.Array]:
     """Logs of lambda_N, beta_N, Sigma_N for N = 1..max_auctions, shape (max_auctions,) each.
 
     log Sigma_N = 2 log sigma_v − Σ_{j<N} log(1 + r^(j)), j the distance; in the last auction r = M.
     """
-    y, residual, step = _by_distance(num_insiders, max_auctions)
+    y, residual = _by_distance(num_insiders, max_auctions)
     log_Sigma = 2 * jnp.log(sigma_v) - jnp.cumsum(jnp.log1p(num_insiders / (1 + 2 * y)))
     log_dt = -np.log(np.arange(1, max_auctions + 1)).astype(y.dtype)
     log_share = jnp.broadcast_to(jnp.log(num_insiders) - jnp.log1p(num_insiders), y.shape)
     logs = _logs(log_share, log_Sigma, log_dt, sigma_u, num_insiders)
-    return logs, residual, step
+    return logs, residual
 
 
 def table(
     sigma_v: jax.Array, sigma_u: jax.Array, num_insiders: jax.Array, max_auctions: int
-) -> tuple[Fields, jax.Array, jax.Array]:
+) -> tuple[Fields, jax.Array]:
     """Logs of lambda_n, beta_n, Sigma_n, row N−1, column n−1; meaningless where n > N."""
-    y, residual, step = _by_distance(num_insiders, max_auctions)
+    y, residual = _by_distance(num_insiders, max_auctions)
     r = num_insiders / (1 + 2 * y)
     total = jnp.concatenate([jnp.zeros_like(y[:1]), jnp.cumsum(jnp.log1p(r))])
     n = np.arange(1, max_auctions + 1)
@@ -332,7 +336,7 @@ def table(
     log_dt = -np.log(np.broadcast_to(n[:, None], distance.shape)).astype(y.dtype)
     log_share = jnp.log(r) - jnp.log1p(r)
     logs = _logs(log_share[distance], log_Sigma, log_dt, sigma_u, num_insiders)
-    return logs, residual, step
+    return logs, residual
 
 
 def _logs(

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-LANES = 4096
-"""Lanes per block: a few dozen float64 fields of that length fit a core's second-level cache."""
+LANES = 4500
+"""Lanes per block: a few dozen float64 fields of that length fit a core's second-level cache, and
+its rows, not a power of two apart, do not all fall on the same lines of the first-level one."""
 
 
 def in_blocks(
