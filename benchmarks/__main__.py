@@ -1,72 +1,89 @@
-"""``python -m benchmarks [--smoke] [--write]`` from the root of the repository.
+"""``python -m benchmarks [SUITE ...] [--smoke] [--write]`` from the root of the repository.
 
-``--smoke`` runs everything at 1/100 size without judging it (CI); ``--write`` keeps the figures in
-``benchmarks/results``. Run it on a machine with nothing else to do.
+A table of every claim, or of the suites named. ``--smoke`` runs them at 1/100 size without judging
+(CI); ``--write`` keeps the table in ``benchmarks/results``. The rivals are in the extra ``bench``.
+Run it on a machine with nothing else to do.
 """
 
 import argparse
 import datetime
+import importlib
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
 import jax
 
-from benchmarks import (
-    batch,
-    canonical,
-    gradients,
-    grids,
-    market_making,
-    market_simulation,
-    path,
-    sequential,
-    start,
-    sweep_store,
-)
 from benchmarks.timing import Comparison
 
 RESULTS = Path(__file__).with_name("results")
+SUITES = (
+    "start",
+    "batch",
+    "gradients",
+    "grids",
+    "canonical",
+    "path",
+    "sequential",
+    "market_making",
+    "market_simulation",
+    "sweep_store",
+)
 
 
 def main() -> None:
-    """Print a line for each comparison; write them if asked."""
+    """Print the table line by line; write it if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if unknown := set(options.suites) - set(SUITES):
+        parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     jax.config.update("jax_enable_x64", True)
     size = 0.01 if options.smoke else 1
-    rows = []
-    suites = (start, batch, gradients, grids, canonical, path, sequential)
-    for suite in (*suites, market_making, market_simulation, sweep_store):
-        for comparison in suite.run(size):
-            rows.append(_row(comparison))
-            print(rows[-1], flush=True)
+    lines = _head()
+    print("\n".join(lines), flush=True)
+    for suite in options.suites or SUITES:
+        for comparison in importlib.import_module(f"benchmarks.{suite}").run(size):
+            lines.append(_row(comparison))
+            print(lines[-1], flush=True)
     if options.write:
-        _write(rows)
+        _write(lines)
+
+
+def _head() -> list[str]:
+    """The machine, the versions, and the head of the table."""
+    versions = ("jax", "numpy", "scipy", "optimistix")
+    named = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions)
+    return [
+        f"# {datetime.date.today()}: {_processor()}, {os.cpu_count()} cores, {jax.devices()[0]}",
+        "",
+        f"Python {platform.python_version()}, {named}.",
+        "Medians of seconds; the ratio is the median of run-by-run ratios.",
+        "",
+        "| claim | ours, s | rival, s | ratio | target |",
+        "|---|---|---|---|---|",
+    ]
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it (Linux), else its architecture."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def _row(c: Comparison) -> str:
     return f"| {c.claim} | {c.ours:.4g} | {c.rival:.4g} | {c.ratio:.3g} | {c.target} |"
 
 
-def _write(rows: list[str]) -> None:
-    device = jax.devices()[0]
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__} on {device}"
-    lines = [
-        f"# {datetime.date.today()}: {machine}",
-        "",
-        "Medians of seconds; the ratio is the median of run-by-run ratios.",
-        "",
-        "| claim | ours, s | rival, s | ratio | target |",
-        "|---|---|---|---|---|",
-        *rows,
-        "",
-    ]
+def _write(lines: list[str]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{device.platform}.md"
-    path.write_text("\n".join(lines))
+    path = RESULTS / f"{jax.devices()[0].platform}.md"
+    path.write_text("\n".join([*lines, ""]))
     print(f"wrote {path}")
 
 

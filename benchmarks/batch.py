@@ -1,23 +1,17 @@
-"""A batch of random markets: all five fields and flags, against C and against numpy."""
+"""A batch of random markets, all five fields and flags, against what others write for it."""
 
-import ctypes
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import rivals
 from benchmarks.timing import Comparison, compare, seconds
 from diffeq import holden
 
-NUM_AUCTIONS = 10
-SOURCE = Path(__file__).with_name("holden_rival.c")
+N = 10
 
 
 def run(size: float) -> Iterator[Comparison]:
@@ -25,86 +19,86 @@ def run(size: float) -> Iterator[Comparison]:
     batch = max(64, int(200_000 * size))
     rng = np.random.default_rng(0)
     M = np.exp(rng.uniform(np.log(0.5), np.log(15), batch))
-    sigma_v, sigma_u = rng.uniform(0.5, 5, batch), rng.uniform(2, 10, batch)
-    params = holden.Params(
-        jnp.asarray(sigma_v), jnp.asarray(sigma_u), jnp.asarray(M), jnp.zeros(batch)
-    )
-    five = jax.jit(jax.vmap(_five_fields))
+    market = M, rng.uniform(0.5, 5, batch), rng.uniform(2, 10, batch)
+    params = _params(*map(jnp.asarray, market))
     runs = 21 if size == 1 else 3
-    if rival := _c_rival():
-        _same(five(params), rival(M, sigma_v, sigma_u, keep=True))
+    five = jax.jit(jax.vmap(_five_fields))
+    what = f"{batch} random markets, N = {N}: five fields and flags"
+    if c := rivals.compiled_c():
+        _same(five(params), c(*market, N, keep=True))
         yield compare(
-            f"{batch} random markets, N = {NUM_AUCTIONS}: five fields and flags, against C/OpenMP",
+            f"{what}, against C/OpenMP",
             lambda: five(params),
-            lambda: rival(M, sigma_v, sigma_u),
+            lambda: c(*market, N),
             target="≤ 1.3",
             runs=runs,
         )
-    few = min(batch, 500)
+    yield from _against_optimistix(what, params, five, runs)
     ours = min(seconds(lambda: five(params)) for _ in range(5))
-    theirs = seconds(lambda: _numpy_loop(M[:few], sigma_v[:few], sigma_u[:few])) * batch / few
-    yield Comparison(
-        f"the same against a numpy loop with np.roots per model (timed on {few}, scaled)",
-        ours,
-        theirs,
-        ours / theirs,
-        "≤ 1/500",
+    few = min(batch, 500)
+    for rival, target in (rivals.brentq, ""), (rivals.np_roots, "≤ 1/500"):
+        found: list[Any] = []
+        theirs = seconds(lambda rival=rival, found=found: found.append(_on(few, market, rival)))
+        _same(five(jax.tree.map(lambda x: x[:few], params)), found[0])
+        theirs *= batch / few
+        claim = f"{what}, against a loop of {rival.__name__} (timed on {few}, scaled)"
+        yield Comparison(claim, ours, theirs, ours / theirs, target)
+
+
+def _against_optimistix(
+    what: str, params: holden.Params, five: Callable[..., Any], runs: int
+) -> Iterator[Comparison]:
+    """Values and reverse-mode gradients of a vmapped root finder, Newton and bisection."""
+    args = params.num_insiders, params.sigma_v, params.sigma_u
+    for solver in "Newton", "Bisection":
+        market = rivals.optimistix(N, solver)
+        values = jax.jit(jax.vmap(market))
+        _same(five(params), values(*args), rtol=1e-9)
+        yield compare(
+            f"{what}, against vmapped optimistix.{solver} in a scan",
+            lambda: five(params),
+            lambda values=values: values(*args),
+            target="",
+            runs=runs,
+        )
+
+    def total(fields: Any) -> jax.Array:
+        return sum((jnp.sum(field) for field in fields), jnp.zeros(()))
+
+    newton = rivals.optimistix(N)
+    ours = jax.jit(jax.vmap(jax.grad(lambda p: total(_five_fields(p)[0]))))
+    theirs = jax.jit(jax.vmap(jax.grad(lambda *args: total(newton(*args)), (0, 1, 2))))
+    for a, b in zip(_insiders_first(ours(params)), theirs(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    yield compare(
+        f"{what.split(':')[0]}: gradient of the five fields' sum, against optimistix.Newton's",
+        lambda: ours(params),
+        lambda: theirs(*args),
+        target="",
+        runs=max(3, runs // 3),
     )
 
 
+def _params(M: jax.Array, sigma_v: jax.Array, sigma_u: jax.Array) -> holden.Params:
+    return holden.Params(sigma_v, sigma_u, M, jnp.zeros_like(M))
+
+
+def _insiders_first(params: holden.Params) -> tuple[Any, ...]:
+    return params.num_insiders, params.sigma_v, params.sigma_u
+
+
 def _five_fields(params: holden.Params) -> Any:
-    solution = holden.solve(params, num_auctions=NUM_AUCTIONS)
+    solution = holden.solve(params, num_auctions=N)
     return solution[:5], solution.info
 
 
-def _c_rival() -> Callable[..., Any] | None:
-    """The compiled C loop, or None where there is no gcc (the comparison is then left out)."""
-    if not (gcc := shutil.which("gcc")):
-        print("no gcc: the comparison with C is left out")
-        return None
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    library = Path(tempfile.mkdtemp()) / "holden_rival.so"
-    flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
-    subprocess.run([gcc, *flags, str(SOURCE), "-o", str(library), "-lm"], check=True)
-    c = ctypes.CDLL(str(library))
-    pointer = ctypes.POINTER(ctypes.c_double)
-
-    def rival(
-        M: np.ndarray, sigma_v: np.ndarray, sigma_u: np.ndarray, *, keep: bool = False
-    ) -> Any:
-        fields = (pointer * 5)()
-        args = (x.ctypes.data_as(pointer) for x in (M, sigma_v, sigma_u))
-        assert c.holden_fields(ctypes.c_long(len(M)), NUM_AUCTIONS, *args, fields) == 0
-        shape = (len(M), NUM_AUCTIONS)
-        copies = [np.ctypeslib.as_array(f, shape).copy() for f in fields] if keep else None
-        c.release(fields)
-        return copies
-
-    return rival
+def _on(few: int, market: tuple[np.ndarray, ...], rival: Callable[..., Any]) -> Any:
+    return rival(*(x[:few] for x in market), N)
 
 
-def _same(ours: Any, theirs: Any) -> None:
-    """The rival must compute the same numbers, or the race means nothing."""
+def _same(ours: Any, theirs: Any, rtol: float = 1e-11) -> None:
+    """A rival must compute the same numbers, or the race means nothing."""
     fields, info = ours
     assert bool(info.converged.all())
     for a, b in zip(fields, theirs, strict=True):
-        np.testing.assert_allclose(np.asarray(a), b, rtol=1e-11, atol=1e-300)
-
-
-def _numpy_loop(M: np.ndarray, sigma_v: np.ndarray, sigma_u: np.ndarray) -> list[Any]:
-    """What notebooks do: np.roots on the cubic, one market and one auction at a time."""
-    out, dt = [], 1 / NUM_AUCTIONS
-    for m, sv, su in zip(M, sigma_v, sigma_u, strict=True):
-        q = np.zeros(NUM_AUCTIONS)
-        for n in range(NUM_AUCTIONS - 1, 0, -1):
-            a = 1 - 2 * q[n]
-            k = (1 - q[n]) ** 2 / (a * (m * a + 1) ** 2)
-            roots = np.roots([2 * m, -(m + 1), -2 * k, k])
-            q[n - 1] = next(r.real for r in roots if abs(r.imag) < 1e-9 and 0 < r.real < 0.5)
-        r = m * (1 - 2 * q)
-        Sigma = sv**2 / np.cumprod(1 + r)
-        lambda_ = np.sqrt(r * Sigma / (dt * su**2 * (1 + r)))
-        beta, alpha = lambda_ * su**2 / (m * Sigma), q / lambda_
-        earned = alpha * lambda_**2 * su**2 * dt
-        out.append((lambda_, beta, alpha, np.cumsum(earned[::-1])[::-1] - earned, Sigma))
-    return out
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=1e-300)

@@ -48,7 +48,7 @@ class Params(NamedTuple):
     sigma_u: Any = 5.0
     """Standard deviation of noise orders over the whole day, > 0, in asset units."""
     num_insiders: Any = 2.0
-    """M > 0, real: every equation is smooth in it. In float32 a lane above 1e8 is flagged."""
+    """M > 0, real: every equation is smooth in it. In float32 a lane above 1e12 is flagged."""
     p_0: Any = 100.0
     """Prior mean of the value, in price units."""
 
