@@ -70,7 +70,7 @@ def test_grid_function_agrees_with_the_point_function():
         np.testing.assert_allclose(
             data[name].sel(num_auctions=4), points[name].isel(auction=3), rtol=2e-5
         )
-    assert data.attrs["function"] == "diffeq.holden.grid"
+    assert data.attrs["function"] == "diffeq.holden.horizons.grid"
 
 
 @pytest.mark.parametrize("name", ["num_insiders", "sigma_v", "sigma_u"])

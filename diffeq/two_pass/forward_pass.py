@@ -1,0 +1,102 @@
+"""The forward pass: every field of the equilibrium from the y_n of the backward pass."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from diffeq.two_pass.market import Fields, Market
+
+
+class Local(NamedTuple):
+    """What each auction is by itself, from y and M: shape (N,); one quotient, two roots."""
+
+    q: jax.Array
+    """alpha_n lambda_n."""
+    r: jax.Array
+    """M(1 − 2q), precision that the auction adds to what was known before it."""
+    more: jax.Array
+    """1 + r."""
+    left: jax.Array
+    """1/(1 + r), the share of the variance of v that is left."""
+    root_r: jax.Array
+    """sqrt(r)."""
+    shrink: jax.Array
+    """sd(v − p_n)/sd(v − p_{n−1})."""
+
+
+def _local(y: jax.Array, M: jax.Array) -> Local:
+    t = 1 + 2 * y
+    quotient = 1 / (t * (t + M))
+    per_t = (t + M) * quotient
+    r, shrink = M * per_t, t * jnp.sqrt(quotient)
+    return Local(y * per_t, r, (t + M) * per_t, t * t * quotient, jnp.sqrt(r), shrink)
+
+
+def _rents(local: Local, root_dt: jax.Array) -> jax.Array:
+    """delta_n in units of sigma_u sd(v − p_n): in range where delta is not."""
+
+    def earlier_rent(rent: jax.Array, n: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        q, root_r, shrink, root_dt = n
+        return (rent + q * root_r * shrink * root_dt) * shrink, rent
+
+    auctions = local.q, local.root_r, local.shrink, root_dt
+    return lax.scan(earlier_rent, jnp.zeros_like(local.q[0]), auctions, reverse=True)[1]
+
+
+def _deviations(local: Local, log_prior: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """sd(v − p_{n−1})/sigma_v, and log Sigma_n by Kahan's sum: N = 10 000 costs no digits."""
+
+    def auction(before: Any, n: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
+        unit, log_before, lost = before
+        shrink, log_left = n
+        drop = log_left - lost
+        log_Sigma = log_before + drop
+        lost = (log_Sigma - log_before) - drop
+        return (unit * shrink, log_Sigma, lost), (unit, log_Sigma)
+
+    prior = jnp.ones_like(log_prior), log_prior, jnp.zeros_like(log_prior)
+    _, (unit, log_Sigma) = lax.scan(auction, prior, (local.shrink, -jnp.log1p(local.r)))
+    return unit, log_Sigma
+
+
+def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
+    """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
+
+    The two scans hold nothing but a running sum and product: what an auction is by itself is
+    computed for all of them at once. Each level goes out of range no sooner than it must.
+    """
+    sigma_v, sigma_u, M, _ = params
+    after = np.arange(dt.shape[0])[::-1]  # alpha_N = delta_N = delta_{N−1} = 0
+    has_alpha, has_delta = after > 0, after > 1
+    root_dt = jnp.sqrt(dt)
+    local = _local(y, M)
+    rents = _rents(local, root_dt)
+    unit, log_Sigma = _deviations(local, 2 * jnp.log(sigma_v))
+
+    q, r, more, left, root_r, shrink = local
+    over_su, sd = (sigma_v / sigma_u) * unit, sigma_v * (unit * shrink)
+    under_su = root_r / (M * over_su)
+    lambda_, beta = over_su * root_r * left * (1 / root_dt), under_su * (1 / root_dt)
+    alpha = jnp.where(has_alpha, under_su * y * more * root_dt, 0.0)  # q_n/lambda_n
+    levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
+
+    log_su = jnp.log(sigma_u)
+    log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
+    log_beta = log_lambda + 2 * log_su - jnp.log(M) - log_Sigma
+    log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
+    log_delta = jnp.where(has_delta, _log_if(has_delta, rents) + log_su + log_Sigma / 2, -jnp.inf)
+    return *levels, log_lambda, log_beta, log_Sigma, log_alpha, log_delta
+
+
+def _log_if(positive: Any, x: jax.Array) -> jax.Array:
+    """Log of x where ``positive``; else −inf, with a derivative of zero."""
+    return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
+
+
+def log_but_last(x: jax.Array, num_zeros: int, log_unit: jax.Array) -> jax.Array:
+    """Log of x times a unit; the last ``num_zeros`` entries are 0 (of alpha one, of delta two)."""
+    positive = np.arange(x.shape[0]) < x.shape[0] - num_zeros
+    return jnp.where(positive, _log_if(positive, x) + log_unit, -jnp.inf)

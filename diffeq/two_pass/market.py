@@ -1,0 +1,31 @@
+"""The parameters of Kyle and Holden–Subrahmanyam on one footing, and their domain."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from diffeq.validate import sum_tolerance
+
+Fields = tuple[jax.Array, ...]
+
+
+class Market(NamedTuple):
+    """Parameters of Kyle and Holden–Subrahmanyam on one footing; scalars."""
+
+    sigma_v: Any
+    """Prior standard deviation of the value, > 0."""
+    sigma_u: Any
+    """Standard deviation of noise orders over the day, > 0."""
+    num_insiders: Any
+    """M > 0."""
+    p_0: Any
+    """Prior mean: moves no field, but where a lane fails its derivative is NaN too."""
+
+
+def in_domain(params: Market, dt: jax.Array) -> jax.Array:
+    """Whether parameters and spacing are finite, positive where they must be, and sum to one."""
+    positive = jnp.stack([*map(jnp.asarray, params[:3]), jnp.min(dt)])
+    finite = jnp.isfinite(positive) & jnp.isfinite(params.p_0)
+    total = jnp.abs(jnp.sum(dt) - 1) <= sum_tolerance(dt.dtype)
+    return jnp.all(finite & (positive > 0)) & total

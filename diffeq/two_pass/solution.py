@@ -1,0 +1,101 @@
+"""The equilibrium and its derivatives, exact and of every order.
+
+A large batch is walked in cache-sized blocks, with the derivative in M too; derivatives in the
+spacing take the plain way.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+
+from diffeq.check import Info, poison, poisoned_one
+from diffeq.two_pass.backward_pass import accurate, chain
+from diffeq.two_pass.forward_pass import forward
+from diffeq.two_pass.market import Fields, Market, in_domain
+from solvers import blocks
+
+
+@jax.custom_jvp
+def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    """The fields of :class:`diffeq.auctions.Solution` and its ``info``; a failed lane is NaN.
+
+    Args:
+      params: scalars.
+      dt: lengths of the auctions, shape (N,).
+    """
+    solution: tuple[Fields, Info] = blocks.in_blocks(_plain)(params, dt)
+    return solution
+
+
+def _plain(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    y, residual = chain(params.num_insiders, dt)
+    ok = accurate(residual) & in_domain(params, dt)
+    return poison(forward(params, dt, y), ok, (params, dt)), Info(ok, residual)
+
+
+@jax.custom_jvp
+def _with_slope(params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
+    """The fields, their partial derivatives in M, and ``info``."""
+    solution: tuple[Fields, Fields, Info] = blocks.in_blocks(_plain_with_slope)(params, dt)
+    return solution
+
+
+def _plain_with_slope(params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
+    def of_insiders(M: jax.Array) -> tuple[Fields, Info]:
+        return _plain(params._replace(num_insiders=M), dt)
+
+    M = params.num_insiders
+    fields, slopes, info = jax.jvp(of_insiders, (M,), (jnp.ones_like(M),), has_aux=True)
+    return fields, slopes, info
+
+
+@_with_slope.defjvp
+def _with_slope_jvp(primals: Any, tangents: Any) -> Any:
+    return jax.jvp(_plain_with_slope, primals, tangents)
+
+
+# Powers of (sigma_v, sigma_u) in lambda, beta, alpha, delta, Sigma; then in the order of the logs
+POWERS = ((1, -1), (-1, 1), (-1, 1), (1, 1), (2, 0))
+LOG_POWERS = (POWERS[0], POWERS[1], POWERS[4], POWERS[2], POWERS[3])
+
+
+@functools.partial(equilibrium.defjvp, symbolic_zeros=True)
+def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
+    """By scale in sigma_v and sigma_u, by one column in M: nothing is stored for reverse mode."""
+    (params, dt), (moves, dt_dot) = primals, tangents
+    if not isinstance(dt_dot, SymbolicZero):
+        moves = jax.tree.map(_instantiated, moves, params)
+        return jax.jvp(_plain, primals, (moves, dt_dot))
+    fields, slopes, info = _with_slope(params, dt)
+    v, u, M, p = (_instantiated(move, at) for move, at in zip(moves, params, strict=True))
+    v, u = v / params.sigma_v, u / params.sigma_u
+    one = poisoned_one(info.converged, (params, dt))
+
+    def moved(slope: jax.Array, level: jax.Array, powers: tuple[int, int]) -> jax.Array:
+        by_scale = powers[0] * v + powers[1] * u
+        return one * (_coefficient(slope) * M + _coefficient(level) * by_scale + 0 * p)
+
+    # log 0 stays where it is
+    scales = (*fields[:5], *((~jnp.isneginf(log)).astype(log.dtype) for log in fields[5:]))
+    powers = (*POWERS, *LOG_POWERS)
+    fields_dot = tuple(map(moved, slopes, scales, powers))
+    return (fields, info), (fields_dot, _no_move(info))
+
+
+def _coefficient(x: jax.Array) -> jax.Array:
+    """The largest number where x overflowed: a zero cotangent then stays 0, where inf gives NaN."""
+    largest = jnp.finfo(x.dtype).max
+    return jnp.nan_to_num(x, nan=largest, posinf=largest, neginf=-largest)
+
+
+def _instantiated(move: Any, at: jax.Array) -> jax.Array:
+    return jnp.zeros_like(at) if isinstance(move, SymbolicZero) else move
+
+
+def _no_move(info: Info) -> Info:
+    converged = np.zeros(jnp.shape(info.converged), jax.dtypes.float0)
+    return Info(converged, jnp.zeros_like(info.residual))  # type: ignore[arg-type]
