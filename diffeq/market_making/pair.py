@@ -15,17 +15,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.market_making import hjb
+from diffeq.market_making import coupled, hjb
 from diffeq.market_making.assets import Basket, Params, in_domain, validated
 from diffeq.market_making.differences import across, differences, down, values
 from diffeq.market_making.intensities import Best
 from diffeq.market_making.model import inventories
 from diffeq.market_making.sides import Intensities
-from solvers import implicit, ode
 
 
 class Solution(NamedTuple):
@@ -153,31 +151,11 @@ def _solve(basket: Basket, times: jax.Array, Q: tuple[int, int]) -> Solution:
     dtype = times.dtype
     table = jnp.zeros((2 * Q[0] + 1, 2 * Q[1] + 1), dtype)
     start = differences(-_quadratic(basket.phi_T, table))
-    bid, ask = best(*lax.stop_gradient((start, basket)), (None, None))
-    near = bid.margin, ask.margin
-    scale = jnp.full_like(start, jnp.minimum(*map(jnp.min, near))).at[-1, -1].set(jnp.inf)
-    probes = implicit.block_probes(start)
-    found = ode.stiff(
-        rate,
-        start,
-        times[-1] - times[::-1],
-        basket,
-        first_step=ode.first_step(rate, start, basket, scale=scale, hint=near, probes=probes),
-        scale=scale,
-        tangent_solve=implicit.block_tridiagonal,
-        hint=near,
-    )
+    found = coupled.integrate(rate, best, start, times, basket)
     y = found.y[::-1]
     theta = jax.vmap(values)(y)
     delta_b, delta_a, condition = jax.vmap(partial(_quotes, basket), out_axes=(1, 1, 0))(y)
-    ok = (
-        in_domain(basket)
-        & jnp.all(jnp.diff(times) > 0)
-        & jnp.all(jnp.isfinite(theta))
-        & found.reached
-        & (found.error <= hjb.TOLERANCE[dtype.itemsize])
-        & (jnp.max(condition) <= 1e3 * float(jnp.finfo(dtype).eps))
-    )
+    ok = in_domain(basket) & coupled.accurate(found, theta, condition, times)
     fields = poison((theta, delta_b, delta_a), ok, (basket, times))
     return Solution(*fields, Info(ok, found.error))
 

@@ -20,17 +20,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.market_making import hjb
+from diffeq.market_making import coupled, hjb
 from diffeq.market_making.differences import across, differences, down, values
 from diffeq.market_making.intensities import expm1_over
 from diffeq.market_making.model import Params, Problem, in_domain, inventories, validated
 from diffeq.market_making.sides import Intensities
 from diffeq.market_making.stacks import entry, has_axis, intensity_of, stacked
-from solvers import implicit, ode
 
 
 class Solution(NamedTuple):
@@ -164,31 +162,14 @@ def _solve(p: Problem, market: Market, times: jax.Array, Q: int) -> Solution:
     dtype = times.dtype
     q = inventories(Q, dtype)
     start = differences(-p.phi_T[None] * q[:, None] ** 2)
-    bid, ask = best(*lax.stop_gradient((start, market)), (None, None))
-    near = bid.margin, ask.margin
-    scale = jnp.full_like(start, jnp.minimum(*map(jnp.min, near))).at[-1, -1].set(jnp.inf)
-    probes = implicit.block_probes(start)
-    found = ode.stiff(
-        rate,
-        start,
-        times[-1] - times[::-1],
-        market,
-        first_step=ode.first_step(rate, start, market, scale=scale, hint=near, probes=probes),
-        scale=scale,
-        tangent_solve=implicit.block_tridiagonal,
-        hint=near,
-    )
+    found = coupled.integrate(rate, best, start, times, market)
     y = found.y[::-1]
     theta = jnp.moveaxis(jax.vmap(values)(y), 2, 0)
     delta_b, delta_a, condition = jax.vmap(partial(_quotes, market), out_axes=(1, 1, 0))(y)
     ok = (
         jnp.all(jax.vmap(in_domain)(p))
         & jnp.all(_is_generator(market.generator))
-        & jnp.all(jnp.diff(times) > 0)
-        & jnp.all(jnp.isfinite(theta))
-        & found.reached
-        & (found.error <= hjb.TOLERANCE[dtype.itemsize])
-        & (jnp.max(condition) <= 1e3 * float(jnp.finfo(dtype).eps))
+        & coupled.accurate(found, theta, condition, times)
     )
     theta, bids, asks = poison((theta, delta_b, delta_a), ok, (p, market, times))
     edge = jnp.full((*bids.shape[:2], 1), jnp.inf, dtype)
