@@ -57,7 +57,12 @@ def tour(
     Returns:
       The path of the report.
     """
-    from tqdm import tqdm
+    try:
+        import matplotlib  # noqa: F401  (of extras of their own: missed now, nothing is written)
+        import xarray  # noqa: F401
+        from tqdm import tqdm
+    except ImportError as error:
+        raise ImportError(f"the tour needs {error.name}: pip install 'diffeq[all]'") from error
 
     # first what can be wrong: a bad option or file then loses nothing
     validate.count("num_auctions", num_auctions)

@@ -1,6 +1,10 @@
 """The verbs ``sweep`` and ``calibrate`` as a user types them; ``figures`` has a file of its own."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +12,12 @@ import jax
 import numpy as np
 import pytest
 import xarray
+import zarr
 
-from diffeq import holden, sweep_command
+from diffeq import contingent, holden
 from diffeq.__main__ import main
+from diffeq.command_line import models
+from diffeq.command_line import sweep as sweep_verb
 
 pytestmark = pytest.mark.float64  # the command line chooses its own precision
 
@@ -25,7 +32,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [("2.5", [2.5]), ("1,2,5", [1, 2, 5]), ("1:2:3", [1, 1.5, 2]), ("3:1:2", [3, 1])],
 )
 def test_an_axis_is_what_it_says(text: str, values: list[float]) -> None:
-    np.testing.assert_array_equal(sweep_command.axis("sigma_v", text), values)
+    np.testing.assert_array_equal(sweep_verb.axis("sigma_v", text), values)
 
 
 def test_a_sweep_is_stored_and_gone_on_with(tmp_path: Path, capsys: Any) -> None:
@@ -104,23 +111,106 @@ def test_a_day_of_insiders(tmp_path: Path, capsys: Any) -> None:
     assert found["estimates"]["num_insiders"] == 1 and "trades.csv" in found["source"]
 
 
+EXAMPLE = np.array([1.0, -2.0, 1.0]) / np.sqrt(6)
+"""What the insider of Keller & Tseng's section 2 buys of each claim after the first signal."""
+
+
+def test_a_game_from_a_file_and_its_certificate(tmp_path: Path, capsys: Any) -> None:
+    """Twice the noise, twice the trade; the certificate in words, and as JSON."""
+    eta = tmp_path / "eta.csv"
+    eta.write_text("0.5, 0, 0.5\n0, 1, 0\n")
+    command = ["solve", "contingent", "--eta", str(eta), "--sigma", "2"]
+    found = json.loads(said(capsys, *command, "--json"))
+    np.testing.assert_allclose(found["solution"]["demand"], [2 * EXAMPLE, -2 * EXAMPLE], atol=1e-12)
+    assert found["params"] == dict(eta=[[0.5, 0, 0.5], [0, 1, 0]], sigma=2.0, prior=None)
+    assert found["certificate"]["is_equilibrium"] is True
+    assert found["certificate"]["unbounded_deviation"]["passed"] is True
+    text = said(capsys, "solve", "contingent")
+    assert "an equilibrium\n  passed  first-order condition" in text
+
+
+def test_no_equilibrium_is_printed_and_ends_with_1(capsys: Any, monkeypatch: Any) -> None:
+    """The demand of the paper's equation (33), against which profit is unbounded."""
+
+    def as_published(game: contingent.Game) -> contingent.Solution:
+        verdict = contingent.certify(game, contingent.published_demand(game))
+        return contingent.solve(game, certificate=False)._replace(certificate=verdict)
+
+    known = models.MODELS["contingent"]._replace(solve=as_published)
+    monkeypatch.setitem(models.MODELS, "contingent", known)
+    with pytest.raises(SystemExit, match="error: contingent: no equilibrium: . of 6 criteria fail"):
+        main(["solve", "contingent", "--json"])
+    verdict = json.loads(capsys.readouterr().out)["certificate"]
+    assert (
+        verdict["is_equilibrium"] is False and len(verdict["unbounded_deviation"]["direction"]) == 3
+    )
+
+
+def test_the_canonical_game_solved_and_swept(tmp_path: Path, capsys: Any) -> None:
+    """alpha*(2) = √2; a store of K = 2, 3 holds what solve says."""
+    store = str(tmp_path / "canonical.zarr")
+    assert "2 points, 0 did" in said(
+        capsys, "sweep", "canonical", "--num-signals", "2,3", "--store", store
+    )
+    data = xarray.open_zarr(store, consolidated=False, chunks=None)
+    assert abs(float(data.alpha[0]) - np.sqrt(2)) < 1e-12
+    found = json.loads(said(capsys, "solve", "canonical", "--num-signals", "3", "--json"))
+    assert abs(found["solution"]["alpha"] - float(data.alpha[1])) < 1e-12
+
+
+def test_ctrl_c_in_a_sweep_then_the_same_command(tmp_path: Path, capsys: Any) -> None:
+    """Exit code 130 and how to go on; what was begun and gone on with is what one go gives."""
+    axes = "--sigma-v 0.5:5:100 --sigma-u 1:9:100 --p-0 1:9:20 --num-auctions 1".split()
+    command = ["sweep", "holden", *axes, "--store"]
+    begun, whole = tmp_path / "begun.zarr", tmp_path / "whole.zarr"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diffeq", *command, str(begun)], stderr=subprocess.PIPE, text=True
+    )
+    while not begun.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert error == "interrupted; the same command goes on where it was\n"
+    assert not (np.asarray(zarr.open_array(begun / "done")) > 0).all()
+    for store in (begun, whole):
+        assert "200,000 points, 0 did not" in said(capsys, *command, str(store))
+    files = [path.relative_to(whole) for path in whole.rglob("c/*") if path.is_file()]
+    assert all((begun / file).read_bytes() == (whole / file).read_bytes() for file in files)
+
+
+def test_bad_rows_of_days_are_named_or_dropped(tmp_path: Path, capsys: Any) -> None:
+    days = tmp_path / "days.csv"
+    days.write_text("buys,sells\n130,70\n1.5,2\n")
+    command = ["calibrate", "glosten-milgrom", "--days", str(days), "--mu-0", "0.5"]
+    with pytest.raises(SystemExit, match=r"line 3.*no number of orders.*--bad-rows drop"):
+        main(command)
+    assert "1 days from" in said(capsys, *command, "--bad-rows", "drop")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        ("sweep holden --store x --sigma-v 2", "expected an axis"),
-        ("sweep holden --store x --sigma-v a:b:c", "--sigma-v: expected a number"),
-        ("sweep holden --store x --sigma-v 1:2:0", "--sigma-v: expected a number"),
-        ("sweep holden-last --store x --num-auctions 1,2.5", "--num-auctions: expected whole"),
-        ("sweep holden --store x --sigma-v 1,2 --num-auctions 0", "num_auctions: expected"),
-        ("calibrate glosten-milgrom --days missing.csv", "missing.csv"),
+        ("sweep holden --store x --sigma-v 2", 2, "sweep: expected an axis"),
+        ("sweep holden --store x --sigma-v a:b:c", 2, "--sigma-v: expected a number"),
+        ("sweep holden --store x --sigma-v 1:2:0", 2, "--sigma-v: expected a number"),
+        ("sweep holden-last --store x --num-auctions 1,2.5", 2, "--num-auctions: expected whole"),
+        ("sweep holden-last --store x --num-auctions 0,1", 2, "--num-auctions: expected whole"),
+        ("sweep holden --store x --sigma-v 1,2 --num-auctions 0", 1, "--num-auctions: expected"),
+        ("calibrate glosten-milgrom --days missing.csv", 1, "missing.csv: no such file"),
+        ("calibrate glosten-milgrom --days .", 1, ". is a folder"),
+        ("calibrate smiles --chain missing.csv", 1, "missing.csv: no such file"),
+        ("calibrate holden --trades x --num-auctions 0", 1, "--num-auctions: expected at least 1"),
     ],
 )
 def test_errors_say_what_to_change(
-    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: str, code: int, message: str, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=f"error: .*{message}"):
+    with pytest.raises(SystemExit) as left:
         main(arguments.split())
+    text = capsys.readouterr().err or str(left.value)
+    assert text.startswith(f"error: {message}") and (left.value.code == 2) == (code == 2)
     assert not list(tmp_path.iterdir())
 
 

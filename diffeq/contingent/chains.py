@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffeq.empirical import smile as smiles
-from diffeq.empirical.bad_rows import Report
+from diffeq.empirical.bad_rows import Policy, Report
 from diffeq.empirical.readers import options, tables
 from diffeq.empirical.readers.records import OptionChain
 
@@ -20,6 +20,7 @@ def smile_of(
     expiry: Any,
     as_of: Any,
     discount: float | None,
+    bad_rows: Policy = "error",
 ) -> Smile:
     """The smile of one expiry, from what :func:`diffeq.contingent.calibrate_smile` takes."""
     if isinstance(chain, smiles.Smile):
@@ -28,7 +29,7 @@ def smile_of(
         return chain
     mids = False
     if not isinstance(chain, OptionChain):
-        chain, mids = _read(chain)
+        chain, mids = _read(chain, bad_rows)
     if expiry is None:
         has = np.unique(chain.expiry)
         if has.size != 1:
@@ -56,7 +57,7 @@ def _joined(reading: Report, choosing: Report) -> Report:
     )
 
 
-def _read(table: tables.TableSource) -> tuple[OptionChain, bool]:
+def _read(table: tables.TableSource, bad_rows: Policy) -> tuple[OptionChain, bool]:
     """The quotes of a table, and whether it has mids only."""
     header = tables.columns(table)
     layout = options.ChainLayout(bid_size=None, ask_size=None)
@@ -67,7 +68,8 @@ def _read(table: tables.TableSource) -> tuple[OptionChain, bool]:
             row = int(np.argmin(mid > 0))
             raise ValueError(f"mid: expected positive numbers, got {mid[row]} in row {row}")
         near = 1e-6 * mid.min()  # a spread for form's sake, the same for all
-        return options.chain(frame.assign(bid=mid - near, ask=mid + near), layout), True
+        frame = frame.assign(bid=mid - near, ask=mid + near)
+        return options.chain(frame, layout, bad_rows=bad_rows), True
     if {"bid", "ask", "strike"} <= set(header) and "bid_size" not in header:
-        return options.chain(table, layout), False
-    return options.chain(table), False
+        return options.chain(table, layout, bad_rows=bad_rows), False
+    return options.chain(table, bad_rows=bad_rows), False

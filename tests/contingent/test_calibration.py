@@ -1,5 +1,6 @@
 """Signals and prior from smiles: recovered from chains made by scipy, and tried on real ones."""
 
+import json
 from typing import Any
 
 import helpers
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import integrate, optimize, stats
 
 from diffeq import check
+from diffeq.__main__ import main
 from diffeq.contingent import calibration, lognormal
 from diffeq.empirical import readers, smile
 
@@ -108,6 +110,23 @@ def test_signals_and_prior_are_recovered(known: pd.DataFrame) -> None:
     text = str(found)
     for words in ("sigma_2", "the noise", "which signal was seen", "in the money", "converged"):
         assert words in text
+
+
+def test_from_the_shell(known: pd.DataFrame, tmp_path: Any, capsys: Any) -> None:
+    """A file of quotes, one of them crossed: named, and then left out."""
+    file = tmp_path / "chain.csv"
+    crossed = known.iloc[:1].assign(strike=1.0, bid=99.0)
+    pd.concat([known, crossed]).to_csv(file, index=False)
+    command = ["calibrate", "smiles", "--chain", str(file), "--as-of", AS_OF]
+    with pytest.raises(SystemExit, match=r"chain\.csv, line 44.*crossed.*--bad-rows drop"):
+        main(command)
+    main([*command, "--bad-rows", "drop", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["converged"] and "chain.csv" in printed["source"]
+    found = fitted(known)
+    for name, error in found.standard_errors.items():
+        assert printed["estimates"][name] == pytest.approx(getattr(found, name), rel=1e-6)
+        assert printed["standard_errors"][name] == pytest.approx(error, rel=1e-3)
 
 
 def test_the_reading_changes_the_prior_and_nothing_else(known: pd.DataFrame) -> None:

@@ -1,13 +1,14 @@
-"""The verb ``sweep``: a model over a grid of its parameters, into a store that survives a kill.
+"""The verb sweep: a model over a grid of its parameters, into a store that survives a kill.
 
-Each parameter is a number or an axis: ``2.5``, ``1,2,5`` or ``0.5:5:46`` (46 values from .5 to 5).
-``python -m diffeq sweep holden --sigma-v 0.5:5:46 --num-insiders 1,2,5 --store out.zarr`` writes a
+Each parameter is a number or an axis: 2.5, or 1,2,5, or 0.5:5:46 (46 values from .5 to 5).
+"python -m diffeq sweep holden --sigma-v 0.5:5:46 --num-insiders 1,2,5 --store out.zarr" writes a
 Zarr folder that xarray opens; stopped, by Ctrl-C or a kill, the same command goes on with it.
 """
 
 import dataclasses
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,19 @@ from typing import Any
 import numpy as np
 
 from diffeq import holden
-from diffeq.solve_command import MODELS, Model, meanings, with_flags
+from diffeq.command_line.endings import Usage
+from diffeq.command_line.models import MODELS, Model, meanings, with_flags
 from diffeq.sweep import sweep
 
+MOST_AUCTIONS = 1e9
+"""In an axis: one pass goes through as many."""
 DIMS = {"market-making": ("time", "inventory")}
 """What a point's own dimensions are called, where they are not auctions."""
 
 
 def commands() -> dict[str, Callable[..., str]]:
     """A function for each model, for tyro to make flags of."""
-    points = {name: _command(name, model) for name, model in MODELS.items()}
+    points = {name: _command(name, model) for name, model in MODELS.items() if not model.tables}
     return points | {"holden-last": last_auctions}
 
 
@@ -50,10 +54,10 @@ def last_auctions(
     given = dict(num_insiders=num_insiders, sigma_v=sigma_v, sigma_u=sigma_u)
     axes = {name: axis(name, text) for name, text in given.items()}
     N = axis("num_auctions", num_auctions)
-    if (N != np.round(N)).any():
-        raise ValueError(f"--num-auctions: expected whole numbers, got {num_auctions!r}")
+    if not ((N >= 1) & (N == np.round(N)) & (N < MOST_AUCTIONS)).all():
+        raise Usage(f"--num-auctions: expected whole numbers from 1, got {num_auctions!r}")
     axes["num_auctions"] = N.astype(int)
-    data = sweep(holden.grid, axes, grid_function=True, store=store, progress=True)
+    data = sweep(holden.grid, axes, grid_function=True, store=store, progress=sys.stderr.isatty())
     return _report("holden-last", store, data, as_json=json)
 
 
@@ -72,7 +76,7 @@ def axis(name: str, text: str) -> np.ndarray[Any, Any]:
         return np.array([float(x) for x in text.split(",")])
     except ValueError:
         flag = "--" + name.replace("_", "-")
-        raise ValueError(
+        raise Usage(
             f"{flag}: expected a number, numbers 1,2,5 or start:stop:count, got {text!r}"
         ) from None
 
@@ -84,12 +88,12 @@ def _command(name: str, model: Model) -> Callable[..., str]:
         values = {field: axis(field, given[field]) for field in defaults}
         axes = {field: x for field, x in values.items() if x.size > 1}
         if not axes:
-            raise ValueError("sweep: expected an axis, as in --sigma-v 0.5:5:46")
+            raise Usage("sweep: expected an axis, as in --sigma-v 0.5:5:46")
         fixed = {field: float(x[0]) for field, x in values.items() if x.size == 1}
         static = {option[0]: given[option[0]] for option in model.options}
         at = functools.partial(_point, name, fixed, static)
         dims = DIMS.get(name, ("auction",))
-        data = sweep(at, axes, dims=dims, store=given["store"], progress=True)
+        data = sweep(at, axes, dims=dims, store=given["store"], progress=sys.stderr.isatty())
         return _report(name, given["store"], data, as_json=given["json"])
 
     store = "folder for the results; one that the same command began is gone on with"

@@ -1,7 +1,7 @@
-"""The verb ``figures``: what a course on Kyle (1985) and its heirs draws, each by its name.
+"""The verb figures: what a course on Kyle (1985) and its heirs draws, each by its name.
 
-``python -m diffeq figures`` draws them all into ``./figures``; ``python -m diffeq figures
-price-rules terminal-values --sigma-v 1`` two of them, for another market. The surface of price
+"python -m diffeq figures" draws them all into ./figures; "python -m diffeq figures price-rules
+terminal-values --sigma-v 1" two of them, for another market. The surface of price
 impact also comes as a page to turn around in a browser.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from diffeq import holden, price_rules
 from diffeq.check import check
+from diffeq.command_line.endings import Usage
 from diffeq.figures import insiders, interactive
 from diffeq.figures import price_rules as experiment
 
@@ -63,21 +64,23 @@ def draw(names: tuple[str, ...], output: Path, params: holden.Params) -> list[Pa
       The paths, one for each figure and one more for the page.
 
     Raises:
-      ValueError: an unknown name, a parameter outside its domain. ImportError: the extra ``plot``.
+      Usage: an unknown name. ValueError: a parameter outside its domain. ImportError: the extra
+        ``plot`` is missing.
     """
     for name in names:
         if name not in FIGURES:
-            raise ValueError(f"names: expected some of {', '.join(FIGURES)}; got {name!r}")
-    check(holden.solve(params, num_auctions=1), params)  # bad parameters leave no empty folder
-    output.mkdir(parents=True, exist_ok=True)
+            raise Usage(f"names: expected some of {', '.join(FIGURES)}; got {name!r}")
+    check(holden.solve(params, num_auctions=1), params)
     written = []
     for name in names or tuple(FIGURES):
         figure = FIGURES[name](params)
+        page = interactive.lambda_surface(*_plane(params)) if name == "impact-surface" else None
+        output.mkdir(parents=True, exist_ok=True)  # now: an error before leaves no empty folder
         written.append(output / f"{name}.png")
         figure.savefig(written[-1], dpi=150)
-        if name == "impact-surface":
+        if page is not None:
             written.append(output / f"{name}.html")
-            interactive.lambda_surface(*_plane(params)).write_html(written[-1])
+            page.write_html(written[-1])
     return written
 
 
