@@ -193,7 +193,8 @@ def simulate(
       key: a JAX random key. The same key draws the same noise for every rule.
       params: scalars; batch with ``jax.vmap``.
       rule: a name in :data:`RULES`, or a function (y, lambda_) → change of the mid, of scalars and
-        made of JAX operations; static. A function defined anew for each call is compiled anew.
+        made of JAX operations (``jnp.where`` for ``if``); static. A function defined anew for each
+        call is compiled anew.
       num_rounds: T ≥ 1, static.
       num_paths: P ≥ 1, static.
 
@@ -202,7 +203,7 @@ def simulate(
 
     Raises:
       ValueError, TypeError: a concrete parameter is out of its domain; no such rule; or a rule that
-        does not give a number for a number.
+        does not give a number for a number, or asks Python for the value of one.
 
     >>> paths = simulate(jax.random.key(0), Params(), num_paths=1000)
     >>> bool(abs(paths.mid[:, -1].mean() - 100) < 0.2)
@@ -211,12 +212,23 @@ def simulate(
     params = _validated(params)
     if not callable(rule):
         rule = RULES[validate.option("rule", rule, tuple(RULES))]
-    number = jax.ShapeDtypeStruct((), params.sigma_v.dtype)
-    made = jax.eval_shape(rule, number, number)
-    if not isinstance(made, jax.ShapeDtypeStruct) or made.shape != ():
-        raise ValueError(f"rule: expected a number for a number, a function of scalars, got {made}")
+    _check_rule(rule, params.sigma_v.dtype)
     rounds = validate.count("num_rounds", num_rounds), validate.count("num_paths", num_paths)
     return _simulate(key, params, rule, *rounds)
+
+
+def _check_rule(rule: Rule, dtype: Any) -> None:
+    number = jax.ShapeDtypeStruct((), dtype)
+    try:
+        made: Any = jax.eval_shape(rule, number, number)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise TypeError(
+            "rule: expected a function made of JAX operations, got one that asks Python for the "
+            "value of a number: write jnp.where for if, jnp.sqrt for math.sqrt or np.sqrt"
+        ) from error
+    real = (jnp.floating, jnp.integer)
+    if getattr(made, "shape", None) != () or not any(jnp.issubdtype(made.dtype, k) for k in real):
+        raise ValueError(f"rule: expected a number for a number, a function of scalars, got {made}")
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))

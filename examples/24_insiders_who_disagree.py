@@ -22,11 +22,11 @@ PARAMS = fv.Params()
 NOTE = rf"$M$ = {PARAMS.num_insiders:g}, $\sigma_v$ = {PARAMS.sigma_v:g}, "
 NOTE += rf"$\sigma_u$ = {PARAMS.sigma_u:g}"
 CORRELATIONS = np.array([-0.4, 0.0, 0.5, 0.9, 1.0])
-AUCTIONS = np.array([5, 40, 320])
+AUCTIONS = np.array([5, 20, 320])
 
 
-def by_correlation(output: Path) -> None:
-    """The day by correlation, and who earns what."""
+def by_correlation(output: Path) -> np.ndarray:
+    """The day by correlation, and who earns what; impact with the correlation of PARAMS."""
 
     def lane(rho: jax.Array) -> tuple[fv.Solution, jax.Array, jax.Array]:
         params = PARAMS._replace(correlation=rho)
@@ -46,13 +46,17 @@ def by_correlation(output: Path) -> None:
     fields = (x[:-1] for x in (found.lambda_, found.Sigma, found.V, found.C))
     figure = draw.by_correlation(CORRELATIONS[:-1], *fields, note=f"{NOTE}, 20 auctions")
     figure.savefig(output / "24_by_correlation.png", dpi=150)
+    return np.asarray(found.lambda_)[CORRELATIONS == PARAMS.correlation][0]
 
 
-def towards_continuous_trading(output: Path) -> None:
-    """Independent signals in ever more auctions."""
+def towards_continuous_trading(output: Path, of_20: np.ndarray) -> None:
+    """Independent signals in ever more auctions; those of 20 are known already."""
     table = np.full((AUCTIONS.size, AUCTIONS.max()), np.nan)
     for row, N in zip(table, AUCTIONS, strict=True):
-        row[:N] = diffeq.check(fv.solve(PARAMS, num_auctions=int(N)), PARAMS).lambda_
+        if N == of_20.size:
+            row[:N] = of_20
+        else:
+            row[:N] = diffeq.check(fv.solve(PARAMS, num_auctions=int(N)), PARAMS).lambda_
     time = np.linspace(0, 0.999, 200)
     limit = diffeq.check(fv.continuous(PARAMS, time), PARAMS)
     print(f"Independent signals, lambda_1: {', '.join(f'{x:.4f}' for x in table[:, 0])}")
@@ -72,5 +76,4 @@ if __name__ == "__main__":
     default = Path(__file__).parent / "output"
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     folder.mkdir(parents=True, exist_ok=True)
-    by_correlation(folder)
-    towards_continuous_trading(folder)
+    towards_continuous_trading(folder, by_correlation(folder))

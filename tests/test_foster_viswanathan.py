@@ -574,7 +574,7 @@ def test_simulation_refuses_what_it_cannot_play() -> None:
 
 
 LAST = 1e-9 if jnp.zeros(()).dtype == jnp.float64 else 1e-3
-TIMES = np.array([0.0, 0.3, 0.9, 1 - LAST])
+TIMES = np.array([0.0, 1e-9, 1e-6, 0.3, 0.9, 1 - LAST])
 
 
 @lru_cache
@@ -617,10 +617,22 @@ def test_continuous_trading_in_incomplete_gamma_functions() -> None:
                 assert abs(lam**2 * x / y - 1) < 1e-10
                 assert abs(lam * beta / y - 1) < 1e-10
     kyle_lane, holden_lane = 4, 5
-    helpers.assert_close(found.lambda_[kyle_lane], np.ones(4), 1e-12)
+    helpers.assert_close(found.lambda_[kyle_lane], np.ones(TIMES.size), 1e-12)
     limit = holden.limit(holden.Params(1.0, 1.0, 1.25), TIMES)
     helpers.assert_close(found.lambda_[holden_lane], limit.lambda_, 1e-12)
     helpers.assert_close(found.beta[holden_lane], 1.25 * limit.beta, 1e-12)
+    # M = 20: a millionth of the day reveals 77 %, a thousandth of that 2 %, not more and not NaN
+    with mp.workdps(30):
+        p, q = mp.mpf("1.8"), 2 * mp.mpf(19) * (1 - mp.mpf(0.97)) / (1 + 19 * mp.mpf(0.97)) / 20
+        whole = mp.gammainc(p + 1, q) / q ** (p + 1)
+        for k in (1, 2):
+
+            def missing(x: Any, k: int = k) -> Any:
+                out = mp.quad(lambda z: z**p * mp.exp(-q * z), [1, x])
+                return out / whole - mp.mpf(float(TIMES[k]))
+
+            x = mp.findroot(missing, 1 / mp.mpf(float(found.Sigma[3, k])))
+            assert abs(float(found.Sigma[3, k]) * x - 1) < 1e-13
     # nearly all at once: at t = 0 nothing is revealed yet
     assert limits([(20.0, 1 - 1e-14)]).Sigma[0, 0] == 1
 

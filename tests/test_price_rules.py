@@ -98,8 +98,16 @@ def test_users_rules_are_taken() -> None:
     moved = np.diff(np.asarray(paths.mid), axis=1)
     small = np.abs(np.asarray(paths.flow)) <= 3
     assert small.any() and (moved[small] == 0).all() and (moved[~small] != 0).all()
-    for rule in (lambda y, k: (y, k), lambda y, k: jnp.stack([y, y])):
+    nothing: tuple[Any, ...] = (lambda y, k: (y, k), lambda y, k: jnp.stack([y, y]))
+    for rule in (*nothing, lambda y, k: None, lambda y, k: y > 0, lambda y, k: 1j * y):
         with pytest.raises(ValueError, match="rule: expected a number for a number"):
+            price_rules.simulate(jax.random.key(1), Params(), rule=rule)
+    for rule in (
+        lambda y, k: k if y > 0 else -k,
+        lambda y, k: np.sign(y),
+        lambda y, k: math.exp(y),
+    ):
+        with pytest.raises(TypeError, match="made of JAX operations.*jnp.where for if"):
             price_rules.simulate(jax.random.key(1), Params(), rule=rule)
     with pytest.raises(ValueError, match="rule: expected one of 'linear', 'square_root'"):
         price_rules.simulate(jax.random.key(1), Params(), rule="cubic")

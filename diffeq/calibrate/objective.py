@@ -146,17 +146,22 @@ def differentiate(
     def one_set(u: jax.Array, inputs: Inputs) -> Derivatives:
         layout = problem.layout
         natural = jax.jacfwd(lambda v: layout.free_entries(layout.constrain(v, inputs.params0)))(u)
-        values = terms(problem, u, inputs, key)
+
+        def twice(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+            values = terms(problem, u, inputs, key)
+            return values, values  # to differentiate, and as they are: compiled once
+
         meat = jnp.full((u.size, u.size), jnp.nan, u.dtype)
         if robust or problem.kind == "residuals":
-            scores = jax.jacfwd(partial(terms, problem))(u, inputs, key)
+            scores, values = jax.jacfwd(twice, has_aux=True)(u)
             weighted = scores * values[:, None] if problem.kind == "residuals" else scores
             meat = weighted.T @ weighted
         if problem.kind == "residuals":
             factor = jnp.linalg.qr(scores, mode="r")
         else:
             factor = jax.hessian(partial(total, problem))(u, inputs, key)
-        return Derivatives(factor, meat, natural, jnp.asarray(values.size))
+        count = jax.eval_shape(twice, u)[0].size
+        return Derivatives(factor, meat, natural, jnp.asarray(count))
 
     result: Derivatives = (jax.vmap(one_set) if problem.many else one_set)(u, inputs)
     return result

@@ -3,9 +3,13 @@
 Here is what the families share: how a figure is begun, its colours, and lines labelled where they
 end. Nothing touches pyplot, rcParams or a file; ``figure.savefig(path)`` is the caller's.
 matplotlib is imported when the first figure is drawn: it comes with ``diffeq[plot]``.
+
+Figures of Kyle (1985) and its heirs are COLUMN_WIDTH wide: shrunk to a printed column of 3.4 inches
+their smallest words still are of 6 points. Lines differ in more than hue, for grey paper.
 """
 
 import importlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +42,12 @@ Floats = npt.NDArray[np.float64]
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 CATEGORIES = (BLUE, VERMILION, GREEN, PURPLE)
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
+# a line is told from the next by its colour, its dashes and its marker: one of them survives grey
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (2, 3)))
+MARKERS = "os^Dv"
+
+COLUMN_WIDTH = 4.8
+"""Inches. At 3.4 the 8.5 points of a note, the smallest letters in use, are 6.0."""
 
 IMPACT_UNIT = "price units per unit of order flow"
 
@@ -64,8 +74,8 @@ def canvas(
       rows: rows of panels.
       columns: columns of panels.
       size: width and height in inches.
-      title: what one sees.
-      note: what was held fixed.
+      title: what one sees; in as many lines as the width asks for.
+      note: what was held fixed; the same.
       subplots: passed to ``Figure.subplots`` (shared axes, height ratios).
 
     Returns:
@@ -84,9 +94,11 @@ def canvas(
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     if engine := figure.get_layout_engine():
         engine.set(wspace=0.05, hspace=0.03)  # type: ignore[call-arg]
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    style: Any = dict(x=0.01, ha="left")
+    heading = folded(title, int(9 * size[0]))
+    figure.suptitle(heading, fontsize=12, fontweight="bold", color=INK, **style)
     if note:
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
+        figure.supxlabel(folded(note, int(14 * size[0])), fontsize=8.5, color=GREY, **style)
     panels = list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)
     for panel in panels:
         panel.spines[["top", "right"]].set_visible(False)
@@ -102,6 +114,34 @@ def name_panel(panel: "Axes", title: str, *, x: str, y: str) -> None:
     panel.set_title(title, loc="left", fontsize=10.5, color=INK)
     panel.set_xlabel(x, fontsize=9.5, color=INK)
     panel.set_ylabel(y, fontsize=9.5, color=INK)
+
+
+def folded(text: str, width: int) -> str:
+    """The text in lines of up to ``width`` letters, about alike; no formula in $…$ is broken."""
+    if "\n" in text:
+        return "\n".join(folded(line, width) for line in text.split("\n"))
+    lines = _filled(text, width)
+    while width > 1 and len(narrower := _filled(text, width - 1)) == len(lines) > 1:
+        lines, width = narrower, width - 1
+    return "\n".join(lines)
+
+
+def _filled(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in re.findall(r"(?:\$[^$]*\$|\S)+", text):
+        longer = f"{lines[-1]} {word}".lstrip()
+        letters = re.sub(r"\\[A-Za-z]+", "x", longer)  # \sigma is one
+        if len(re.sub(r"[${}_^]", "", letters)) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def looks(count: int) -> list[dict[str, Any]]:
+    """Colour and dashes of ``count`` lines."""
+    colors = CATEGORIES[:count] if count <= len(CATEGORIES) else sequence(count)
+    return [dict(color=c, linestyle=DASHES[i % len(DASHES)]) for i, c in enumerate(colors)]
 
 
 def sequence(count: int) -> list[Any]:
@@ -156,10 +196,12 @@ def label_ends(
       labels: one for each line.
       colors: one for each line.
     """
+    from matplotlib.colors import to_rgb
+
     panel.autoscale_view()
     to_panel = panel.transScale + panel.transLimits
     height = np.array([to_panel.transform(point)[1] for point in points])
-    gap = 0.065
+    gap = 0.075
     if len(labels) <= 4:
         chosen, place = list(range(len(labels))), _apart(height, gap)
     else:
@@ -176,13 +218,16 @@ def label_ends(
             textcoords="offset points",
             va="center",
             fontsize=9,
-            color=colors[k],
+            color=[0.75 * part for part in to_rgb(colors[k])],  # letters are thinner than lines
             annotation_clip=False,
         )
 
 
 def _apart(height: Floats, gap: float) -> Floats:
-    """Heights moved, neighbours by equal parts, until none is nearer than ``gap`` to the next."""
+    """Heights moved, neighbours by equal parts, until none is nearer than ``gap`` to the next.
+
+    None ends below the panel, where the axis has its words.
+    """
     placed = height.copy()
     order = np.argsort(height, kind="stable")
     for _ in range(50):
@@ -190,6 +235,7 @@ def _apart(height: Floats, gap: float) -> Floats:
             overlap = gap - (placed[above] - placed[below])
             if overlap > 0:
                 placed[[below, above]] += (-overlap / 2, overlap / 2)
+        placed[order[0]] = max(placed[order[0]], gap / 2)
     return placed
 
 

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from diffeq.figures import (
     BLUE,
+    COLUMN_WIDTH,
     GREY,
     IMPACT_UNIT,
     PALE,
@@ -19,6 +20,7 @@ from diffeq.figures import (
     Floats,
     array,
     canvas,
+    folded,
     name_panel,
 )
 
@@ -62,7 +64,7 @@ def fit(
         None if standard_errors is None else array("standard_errors", standard_errors, at.shape)
     )
     figure, (upper, lower) = canvas(
-        2, 1, size=(7.2, 5.2), title=title, note=note, sharex=True, height_ratios=[2.6, 1]
+        2, 1, size=(COLUMN_WIDTH, 4.8), title=title, note=note, sharex=True, height_ratios=[2.6, 1]
     )
     bars = "" if errors is None else r", bars $\pm$2 standard errors"
     _estimates(upper, at, seen, errors, f"{names[0]}{bars}")
@@ -121,18 +123,20 @@ def tape_fit(
     at = array("hour", hour, (-1,))
     slopes = array("lambda_by_hour", lambda_by_hour, at.shape)
     errors = array("standard_errors", standard_errors, at.shape)
-    figure, (left, right) = canvas(1, 2, size=(11, 4.6), title=title, note=note)
-    _regression(left, flow, change, lambda_, intercept)
-    _estimates(right, at, slopes, errors, r"regression in each bucket, $\pm$2 standard errors")
+    figure, (upper, lower) = canvas(2, 1, size=(COLUMN_WIDTH, 7.6), title=title, note=note)
+    _regression(upper, flow, change, lambda_, intercept)
+    _estimates(lower, at, slopes, errors, r"regression in each bucket, $\pm$2 standard errors")
     if model is not None:
         path = array("model", model, at.shape)
-        right.plot(at, path, color=VERMILION, linewidth=1.8, zorder=4, label=r"model $\lambda_n$")
-    right.legend(frameon=False, fontsize=9, loc="upper left")
-    low, high = right.get_ylim()
-    right.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
-    right.xaxis.set_major_formatter(_clock)
-    right.yaxis.set_major_formatter("{x:.3g}")
-    name_panel(right, r"Price impact $\lambda$ by time of day", x="time of day", y=IMPACT_UNIT)
+        lower.plot(at, path, color=VERMILION, linewidth=1.8, zorder=4, label=r"model $\lambda_n$")
+    lower.legend(frameon=False, fontsize=9, loc="upper left")
+    low, high = lower.get_ylim()
+    lower.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
+    lower.xaxis.set_major_formatter(_clock)
+    lower.yaxis.set_major_formatter("{x:.3g}")
+    name_panel(
+        lower, r"Price impact $\lambda$ by time of day", x="time of day", y=folded(IMPACT_UNIT, 24)
+    )
     return figure
 
 

@@ -5,18 +5,21 @@ belongs to no window and no pyplot state. ``title`` says what one sees, ``note``
 what was held fixed. NaN is not drawn. Prices are in price units; the trading day has length 1.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax.typing import ArrayLike
 
 from diffeq.figures import (
+    COLUMN_WIDTH,
+    DASHES,
     GREY,
     IMPACT_UNIT,
     INK,
     VERMILION,
     array,
     canvas,
+    folded,
     label_ends,
     log_if_decades,
     name_panel,
@@ -62,15 +65,17 @@ def by_correlation(
         (r"Error variance of the price $\Sigma_n$", "price units squared", Sigma),
         (r"Correlation of what is left, $C_n/V_n$", "", left),
     )
-    figure, panels = canvas(1, 3, size=(12.5, 4.2), title=title, note=note)
+    size = (COLUMN_WIDTH, 8.4)
+    figure, panels = canvas(3, 1, size=size, title=title, note=note, sharex=True)
     colors, names = sequence(rho.size), [rf"$\rho$ = {r:g}".replace("-", "−") for r in rho]
     panels[2].axhline(0, color=INK, linewidth=0.8)
     for panel, (name, unit, values) in zip(panels, words, strict=True):
         field = array(name, values, shape)
         log_if_decades(panel, field)
-        for line, color in zip(field, colors, strict=True):
-            panel.plot(t, line, color=color, linewidth=1.4, marker="o" * (N <= 30), markersize=3)
-        name_panel(panel, name, x=TIME, y=unit)
+        style: Any = dict(linewidth=1.4, marker="o" if N <= 30 else "", markersize=3)
+        for k, (line, color) in enumerate(zip(field, colors, strict=True)):
+            panel.plot(t, line, color=color, linestyle=DASHES[k % len(DASHES)], **style)
+        name_panel(panel, name, x=TIME if panel is panels[2] else "", y=folded(unit, 24))
         label_ends(panel, [(t[-1], line[-1]) for line in field], names, colors)
     return figure
 
@@ -99,18 +104,18 @@ def continuous_limit(
     table = array("lambda_", lambda_, (N.size, -1))
     t = array("time", time, (-1,))
     curve = array("limit", limit, t.shape)
-    figure, (left, right) = canvas(1, 2, size=(11.0, 4.2), title=title, note=note)
+    figure, (upper, lower) = canvas(2, 1, size=(COLUMN_WIDTH, 6.6), title=title, note=note)
     colors = sequence(N.size)
     for count, row, color in zip(N, table, colors, strict=True):
         n = np.arange(1, int(count) + 1)
-        left.plot(n / count, row[: n.size], color=color, linewidth=1.3)
-    left.plot(t, curve, color=VERMILION, linewidth=1.8, linestyle=(0, (5, 2)))
-    left.set_ylim(0, 1.15 * float(np.nanmax(table)))
-    name_panel(left, r"Price impact $\lambda_n$", x=TIME, y=IMPACT_UNIT)
+        upper.plot(n / count, row[: n.size], color=color, linewidth=1.3)
+    upper.plot(t, curve, color=VERMILION, linewidth=1.8, linestyle=(0, (5, 2)))
+    upper.set_ylim(0, 1.15 * float(np.nanmax(table)))
+    name_panel(upper, r"Price impact $\lambda_n$", x=TIME, y=folded(IMPACT_UNIT, 24))
     names = [f"N = {count:g}" for count in N]
     ends = [(1.0, row[int(count) - 1]) for count, row in zip(N, table, strict=True)]
-    label_ends(left, ends, names, colors)
-    left.annotate(
+    label_ends(upper, ends, names, colors)
+    upper.annotate(
         "continuous",
         (t[t.size // 3], curve[t.size // 3]),
         xytext=(0, 8),
@@ -119,14 +124,16 @@ def continuous_limit(
         color=VERMILION,
     )
     gap = np.abs(table[:, 0] - curve[0])
-    right.loglog(N, gap, marker="o", color=INK, markersize=4, linewidth=1.4)
-    right.loglog(N, gap[-1] * N[-1] / N, color=GREY, linewidth=1.0)
-    name_panel(right, r"Distance of $\lambda_1$ from $\lambda(0)$", x="auctions $N$", y=IMPACT_UNIT)
-    right.annotate(
+    lower.loglog(N, gap, marker="o", color=INK, markersize=4, linewidth=1.4)
+    lower.loglog(N, gap[-1] * N[-1] / N, color=GREY, linewidth=1.0)
+    unit = folded(IMPACT_UNIT, 24)
+    name_panel(lower, r"Distance of $\lambda_1$ from $\lambda(0)$", x="auctions $N$", y=unit)
+    lower.annotate(
         "slope −1",
-        (N[0], gap[-1] * N[-1] / N[0]),
-        xytext=(2, -26),
+        (np.sqrt(N[0] * N[-1]), gap[-1] * np.sqrt(N[-1] / N[0])),
+        xytext=(-5, -9),
         textcoords="offset points",
+        ha="right",
         fontsize=9,
         color=GREY,
     )

@@ -14,17 +14,18 @@ from jax.typing import ArrayLike
 
 from diffeq.figures import (
     BLUE,
-    CATEGORIES,
+    COLUMN_WIDTH,
     IMPACT_UNIT,
     INK,
     VERMILION,
     Floats,
     array,
     canvas,
+    folded,
     label_ends,
     log_if_decades,
+    looks,
     name_panel,
-    sequence,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def lambda_surface(
     z = np.ma.masked_invalid(array("lambda_", lambda_, (y.size, x.size)))
     if not z.min() > 0:
         raise ValueError(f"lambda_: expected positive values, got a minimum of {z.min()}")
-    figure, (panel,) = canvas(1, 1, size=(7.2, 5.2), title=title, note=note)
+    figure, (panel,) = canvas(1, 1, size=(COLUMN_WIDTH, 4.4), title=title, note=note)
     name_panel(
         panel,
         rf"Level lines of $\lambda$ ({IMPACT_UNIT})",
@@ -75,6 +76,8 @@ def lambda_surface(
     panel.grid(False)
     panel.margins(0)
     if mark is not None:
+        from matplotlib.patheffects import withStroke
+
         v, u, text = mark
         panel.plot(u, v, "o", color=VERMILION, markersize=7, markeredgecolor="white", zorder=5)
         panel.annotate(
@@ -85,7 +88,8 @@ def lambda_surface(
             va="center",
             fontsize=9.5,
             fontweight="bold",
-            color=VERMILION,
+            color=INK,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
     return figure
 
@@ -260,20 +264,23 @@ def _lines(
     title: str,
     note: str,
 ) -> "Figure":
-    """Three panels of k lines; ``horizontal`` of shape (n,) or (k, n), fields (k, n)."""
+    """Three panels of k lines, above each other; ``horizontal`` (n,) or (k, n), fields (k, n)."""
     k, n = len(labels), np.shape(horizontal)[-1]
     shape = (k, n) if np.ndim(horizontal) == 2 else (n,)
     abscissa = np.broadcast_to(array("horizontal axis", horizontal, shape), (k, n))
-    figure, panels = canvas(1, 3, size=(12.5, 4.2), title=title, note=note)
-    colors = sequence(k) if k > len(CATEGORIES) else list(CATEGORIES[:k])
+    size = (COLUMN_WIDTH, 8.4)
+    figure, panels = canvas(3, 1, size=size, title=title, note=note, sharex=True)
+    styles = looks(k)
     for panel, values, (words, symbol, unit) in zip(panels, fields, PANELS, strict=True):
         field = array(words, values, (k, n))
         log_if_decades(panel, field)
-        for at, line, color in zip(abscissa, field, colors, strict=True):
+        for at, line, style in zip(abscissa, field, styles, strict=True):
             marker = "o" if n <= 30 else ""
-            panel.plot(at, line, marker=marker, color=color, markersize=3, linewidth=1.4)
-        name_panel(panel, rf"{words} ${symbol}_{index}$", x=x, y=unit)
-        label_ends(panel, [_end(*c) for c in zip(abscissa, field, strict=True)], labels, colors)
+            panel.plot(at, line, marker=marker, markersize=3, linewidth=1.4, **style)
+        below = x if panel is panels[-1] else ""
+        name_panel(panel, rf"{words} ${symbol}_{index}$", x=below, y=folded(unit, 24))
+        ends = [_end(*line) for line in zip(abscissa, field, strict=True)]
+        label_ends(panel, ends, labels, [style["color"] for style in styles])
     return figure
 
 
@@ -303,12 +310,12 @@ def sensitivities(
       parameters: their p names.
     """
     table = array("elasticities", elasticities, (len(quantities), len(parameters)))
-    figure, panels = canvas(
-        1, len(quantities), size=(9.5, 3.1), title=title, note=note, sharex=True, sharey=True
-    )
+    size = (COLUMN_WIDTH, 0.8 + 1.5 * len(quantities))
+    figure, panels = canvas(len(quantities), 1, size=size, title=title, note=note, sharex=True)
     for panel, quantity, row in zip(panels, quantities, table, strict=True):
         rows = np.arange(row.size)
         bars = panel.barh(rows, row, color=[BLUE if e >= 0 else VERMILION for e in row], height=0.6)
+        panel.invert_yaxis()
         values = [f"{e:+.2f}".replace("-", "−") if e else "0" for e in row]
         panel.bar_label(bars, values, padding=3, fontsize=9)
         panel.axvline(0, color=INK, linewidth=0.8)
@@ -317,6 +324,6 @@ def sensitivities(
         panel.tick_params(axis="y", length=0)
         panel.spines["left"].set_visible(False)
         panel.margins(x=0.3)
-        name_panel(panel, f"Elasticity of {quantity}", x="per cent", y="")
-    panels[0].invert_yaxis()
+        below = "per cent" if panel is panels[-1] else ""
+        name_panel(panel, f"Elasticity of {quantity}", x=below, y="")
     return figure

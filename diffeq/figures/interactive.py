@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from jax.typing import ArrayLike
 
-from diffeq.figures import IMPACT_UNIT, array
+from diffeq.figures import IMPACT_UNIT, array, folded
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -42,7 +42,7 @@ def lambda_surface(
         ) from error
     y, x = array("sigma_v", sigma_v, (-1,)), array("sigma_u", sigma_u, (-1,))
     z = array("lambda_", lambda_, (y.size, x.size))
-    hover = "σ_u %{x:.3g}<br>σ_v %{y:.3g}<br>λ %{z:.4g}<extra></extra>"
+    hover = "σ<sub>u</sub> %{x:.3g}<br>σ<sub>v</sub> %{y:.3g}<br>λ %{z:.4g}<extra></extra>"
     surface = graph_objects.Surface(
         x=x, y=y, z=z, colorscale="Cividis", hovertemplate=hover, colorbar={"title": {"text": "λ"}}
     )
@@ -50,13 +50,20 @@ def lambda_surface(
     surface.update(contours_z=lines)
     figure = graph_objects.Figure(surface)
     figure.update_layout(
-        title={"text": title},
-        scene={
-            "xaxis_title": "noise trading σ_u (asset units per day)",
-            "yaxis_title": "uncertainty σ_v (price units)",
-            "zaxis_title": f"λ ({IMPACT_UNIT})",
-            "camera": {"eye": {"x": 1.5, "y": -1.6, "z": 0.8}},
+        # below the buttons, and not wider than a narrow window
+        title={
+            "text": folded(title, 44).replace("\n", "<br>"),
+            "font": {"size": 16},
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 34},
         },
-        margin={"l": 0, "r": 0, "t": 50, "b": 0},
+        scene={
+            "xaxis_title": "noise trading σ<sub>u</sub><br>(asset units per day)",
+            "yaxis_title": "uncertainty σ<sub>v</sub><br>(price units)",
+            "zaxis_title": "λ (" + folded(IMPACT_UNIT, 20).replace("\n", "<br>") + ")",
+            "camera": {"eye": {"x": 1.75, "y": -1.85, "z": 0.95}},
+        },
+        margin={"l": 0, "r": 0, "t": 90, "b": 0},
     )
     return figure

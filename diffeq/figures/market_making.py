@@ -13,16 +13,16 @@ from jax.typing import ArrayLike
 
 from diffeq.figures import (
     BLUE,
-    CATEGORIES,
     GREY,
     INK,
+    MARKERS,
     VERMILION,
     Floats,
     array,
     canvas,
     log_if_decades,
+    looks,
     name_panel,
-    sequence,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 WIDTH = 7.2  # inches: across a page
 TIME, LOTS, PRICE = "time $t$", "inventory $q$, lots", "price units"
-# a line is told from the next by its colour, its dashes and its marker: one of them survives grey
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (2, 3)))
-MARKERS = "os^Dv"
 
 
 def one_path(
@@ -272,12 +269,6 @@ def _quoted(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Floats:
     """The values, NaN (nothing drawn) where there is no quote."""
     x = array(name, values, shape)
     return np.where(np.isfinite(x), x, np.nan)
-
-
-def looks(count: int) -> list[dict[str, Any]]:
-    """Colour and dashes of ``count`` lines."""
-    colors = CATEGORIES[:count] if count <= len(CATEGORIES) else sequence(count)
-    return [dict(color=c, linestyle=DASHES[i % len(DASHES)]) for i, c in enumerate(colors)]
 
 
 def _draw_curves(

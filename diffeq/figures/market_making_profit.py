@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax.typing import ArrayLike
 
-from diffeq.figures import INK, array, canvas, name_panel
-from diffeq.figures.market_making import MARKERS, WIDTH, looks
+from diffeq.figures import INK, MARKERS, array, canvas, looks, name_panel
+from diffeq.figures.market_making import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax.typing import ArrayLike
 
-from diffeq.figures import BLUE, GREY, INK, VERMILION, array, canvas, name_panel
+from diffeq.figures import BLUE, COLUMN_WIDTH, GREY, INK, VERMILION, array, canvas, name_panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +38,11 @@ def quotes(
       value: v, in price units.
       labels: names of the k experiments.
     """
-    k, columns = len(labels), min(len(labels), 3)
+    k, columns = len(labels), min(len(labels), 2)
     low, high = array("bid", bid, (k, -1)), array("ask", ask, (k, -1))
     high = array("ask", high, low.shape)
     rows = -(-k // columns)
-    size = (6.8, 3.9) if k == 1 else (4.1 * columns, 2.5 * rows + 0.6)
+    size = (COLUMN_WIDTH, 3.4 if k == 1 else 1.8 * rows + 0.7)
     figure, panels = canvas(
         rows, columns, size=size, title=title, note=note, sharex=True, sharey=True
     )
@@ -103,11 +103,11 @@ def rules(
       names: of the rules, k.
       reference: of the linear rule of Kyle (1985), drawn in grey in every panel, shape (m,).
     """
-    k, columns = len(names), min(len(names), 3)
+    k, columns = len(names), min(len(names), 2)
     y = array("flow", flow, (-1,))
     table = array("change", np.asarray(change, float), (k, y.size))
     rows = -(-k // columns)
-    size = (4.1 * columns, 2.5 * rows + 0.6)
+    size = (COLUMN_WIDTH, 1.8 * rows + 0.7)
     figure, panels = canvas(
         rows, columns, size=size, title=title, note=note, sharex=True, sharey=True
     )
@@ -118,7 +118,7 @@ def rules(
         for line in (panel.axhline, panel.axvline):
             line(0, color=INK, linewidth=0.6)
         below, left = j + columns >= k, j % columns == 0
-        x = "net order flow $y$ (asset units)" if below else ""
+        x = "order flow $y$ (asset units)" if below else ""
         name_panel(panel, name, x=x, y=r"$\Delta p$ (price units)" if left else "")
         panel.tick_params(labelbottom=below)
     for panel in panels[k:]:

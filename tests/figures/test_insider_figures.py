@@ -1,6 +1,7 @@
 """Figures of Kyle and Holden–Subrahmanyam, and of calibrations: the data they show, and manners."""
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from diffeq import figures, holden
-from diffeq.figures import calibration, insiders
+from diffeq.figures import calibration, foster_viswanathan, insiders, interactive, price_rules
 
 RNG = np.random.default_rng(0)
 LEVELS = np.array([[3.0, 2, 1], [30.0, 20, 10]])  # (k, n) = (2, 3)
@@ -80,6 +82,8 @@ def test_texts_stay_apart_and_inside(name: str) -> None:
     figure = FIGURES[name]()
     figure.draw_without_rendering()
     frame = figure.bbox.padded(1)
+    for box in (text.get_window_extent() for text in figure.texts):  # the title among them
+        assert frame.contains(*box.min) and frame.contains(*box.max)
     for panel in figure.axes:
         boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
         boxes += [panel.xaxis.label.get_window_extent(), panel.yaxis.label.get_window_extent()]
@@ -88,6 +92,74 @@ def test_texts_stay_apart_and_inside(name: str) -> None:
             assert frame.contains(*box.min) and frame.contains(*box.max)
             for other in boxes[:k]:
                 assert not box.padded(-1).overlaps(other.padded(-1))
+
+
+MORE: dict[str, Callable[[], Figure]] = {
+    "by_correlation": lambda: foster_viswanathan.by_correlation(
+        [0.1, 0.5], LEVELS, LEVELS, LEVELS, LEVELS, note="$M$ = 3, $\\sigma_v$ = 2.5, " * 5
+    ),
+    "continuous_limit": lambda: foster_viswanathan.continuous_limit(
+        [2, 3], LEVELS, [0.0, 0.5], [1.0, 2.0]
+    ),
+    "quotes": lambda: price_rules.quotes(LEVELS, LEVELS, value=2.0, labels=["a", "b"]),
+    "rules": lambda: price_rules.rules([1.0, 2, 3], LEVELS, names=["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("name", [*FIGURES, *MORE])
+def test_every_word_is_legible_in_a_printed_column(name: str) -> None:
+    """At 3.4 inches no letter is below 6 points (but indices), and title and note fit."""
+    figure = (FIGURES | MORE)[name]()
+    figure.draw_without_rendering()
+    width = figure.get_figwidth()
+    for text in figure.findobj(Text):
+        if text.get_text().strip():
+            assert text.get_fontsize() * 3.4 / width >= 6, (text.get_text(), text.get_fontsize())
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 + 1, text.get_text()
+
+
+@pytest.mark.parametrize("name", ["paths", "against", "by_correlation"])
+def test_lines_are_told_apart_without_colour(name: str) -> None:
+    """As many patterns of dashes as lines, the first of which is solid."""
+    page, figure = io.StringIO(), (FIGURES | MORE)[name]()
+    count = len(figure.axes[0].lines)
+    figure.savefig(page, format="svg")
+    assert len(set(re.findall(r"stroke-dasharray: ([^;\"]+)", page.getvalue()))) == count - 1
+
+
+def test_folded_breaks_no_formula() -> None:
+    text = r"with $\sigma_v = 2$ and $a + b$ the day is long"
+    lines = figures.folded(text, 12).split("\n")
+    assert " ".join(lines) == text and all(line.count("$") % 2 == 0 for line in lines)
+    assert len(lines) > 2 and figures.folded("short", 2) == "short" and figures.folded("", 9) == ""
+    assert figures.folded("one line\nand its next", 40) == "one line\nand its next"
+
+
+def test_labels_stay_above_the_axis() -> None:
+    """Four lines that end at the bottom: none of their labels hangs into the axis' words."""
+    low = np.array([[5.0, 4, 1e-3 * k] for k in range(4)])
+    figure = insiders.paths([0.2, 0.5, 1], low, low, low, labels=list("abcd"))
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        assert all(text.get_window_extent().y0 >= panel.bbox.y0 - 2 for text in panel.texts)
+
+
+def test_the_surface_turns_in_a_page_that_needs_no_network() -> None:
+    v, u = np.linspace(0.5, 5, 4), np.linspace(2, 10, 3)
+    figure = interactive.lambda_surface(v, u, v[:, None] / u / 2)
+    shown = figure.data[0]
+    np.testing.assert_array_equal(shown.x, u)
+    np.testing.assert_array_equal(shown.y, v)
+    np.testing.assert_array_equal(shown.z, v[:, None] / u / 2)
+    scene = figure.layout.scene
+    for axis, unit in ((scene.xaxis, "asset"), (scene.yaxis, "price"), (scene.zaxis, "price")):
+        assert unit in axis.title.text
+    page = figure.to_html()
+    assert "<script src" not in page and "<link" not in page and "noise trading" in page
+    with pytest.raises(ValueError, match=r"lambda_: expected shape \(4, 3\)"):
+        interactive.lambda_surface(v, u, np.ones((3, 4)))
 
 
 def lines(figure: Figure, panel: int) -> list[np.ndarray]:
