@@ -1,12 +1,10 @@
 """Figures of Foster & Viswanathan and of the quoting experiment: what they show, and manners."""
 
-import io
 from collections.abc import Callable
 
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot
+from figure_manners import assert_manners
 from matplotlib.figure import Figure
 
 from diffeq.figures import foster_viswanathan, price_rules
@@ -36,25 +34,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_drawn_named_and_legible(name: str) -> None:
-    """Without pyplot or settings; every panel says what it shows; texts apart and inside."""
-    open_figures, settings = pyplot.get_fignums(), dict(matplotlib.rcParams)
-    figure = FIGURES[name]()
-    figure.savefig(io.BytesIO(), format="png", dpi=40)
-    assert pyplot.get_fignums() == open_figures
-    assert dict(matplotlib.rcParams) == settings
-    assert figure.get_suptitle()
-    figure.draw_without_rendering()
-    frame = figure.bbox.padded(1)
-    for panel in figure.axes:
-        assert panel.get_title(loc="left")
-        boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
-        boxes += [panel.xaxis.label.get_window_extent(), panel.yaxis.label.get_window_extent()]
-        boxes = [box for box in boxes if box.width > 0 and box.height > 0]
-        for k, box in enumerate(boxes):
-            assert frame.contains(*box.min) and frame.contains(*box.max)
-            for other in boxes[:k]:
-                assert not box.padded(-1).overlaps(other.padded(-1))
+def test_every_figure_has_manners(name: str) -> None:
+    assert_manners(FIGURES[name])
 
 
 def lines(figure: Figure, panel: int) -> list[np.ndarray]:

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot
+from figure_manners import assert_manners
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -58,40 +57,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_without_pyplot_or_settings(name: str) -> None:
-    open_figures, settings = pyplot.get_fignums(), dict(matplotlib.rcParams)
-    figure = FIGURES[name]()
-    figure.savefig(io.BytesIO(), format="png", dpi=40)
-    assert isinstance(figure, Figure)
-    assert pyplot.get_fignums() == open_figures
-    assert dict(matplotlib.rcParams) == settings
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_panel_says_what_it_shows(name: str) -> None:
-    figure = FIGURES[name]()
-    assert figure.get_suptitle()
-    for panel in figure.axes:
-        assert panel.get_title(loc="left")
-    lowest = figure.axes[-1]
-    assert lowest.get_xlabel()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_texts_stay_apart_and_inside(name: str) -> None:
-    figure = FIGURES[name]()
-    figure.draw_without_rendering()
-    frame = figure.bbox.padded(1)
-    for box in (text.get_window_extent() for text in figure.texts):  # the title among them
-        assert frame.contains(*box.min) and frame.contains(*box.max)
-    for panel in figure.axes:
-        boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
-        boxes += [panel.xaxis.label.get_window_extent(), panel.yaxis.label.get_window_extent()]
-        boxes = [box for box in boxes if box.width > 0 and box.height > 0]
-        for k, box in enumerate(boxes):
-            assert frame.contains(*box.min) and frame.contains(*box.max)
-            for other in boxes[:k]:
-                assert not box.padded(-1).overlaps(other.padded(-1))
+def test_every_figure_has_manners(name: str) -> None:
+    assert_manners(FIGURES[name])
 
 
 MORE: dict[str, Callable[[], Figure]] = {

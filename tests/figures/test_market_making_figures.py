@@ -8,10 +8,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot
+from figure_manners import assert_manners
 from matplotlib.figure import Figure
 
 from diffeq import figures
@@ -105,25 +104,7 @@ def lines(figure: Figure, panel: int) -> dict[str, tuple[list[float], list[float
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_manners(name: str) -> None:
-    """No pyplot, no settings; words on every panel, none over another or cut off."""
-    open_figures, settings = pyplot.get_fignums(), dict(matplotlib.rcParams)
-    figure = FIGURES[name]()
-    figure.savefig(io.BytesIO(), format="png", dpi=40)
-    assert pyplot.get_fignums() == open_figures
-    assert dict(matplotlib.rcParams) == settings
-    assert figure.get_suptitle()
-    figure.draw_without_rendering()
-    assert all(panel.get_ylabel() or panel.get_title(loc="left") for panel in figure.axes)
-    assert any(panel.get_xlabel() for panel in figure.axes)
-    frame = figure.bbox.padded(1)
-    for panel in figure.axes:
-        boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
-        boxes += [panel.xaxis.label.get_window_extent(), panel.yaxis.label.get_window_extent()]
-        boxes = [box for box in boxes if box.width > 0 and box.height > 0]
-        for k, box in enumerate(boxes):
-            assert frame.contains(*box.min) and frame.contains(*box.max)
-            for other in boxes[:k]:
-                assert not box.padded(-1).overlaps(other.padded(-1))
+    assert_manners(FIGURES[name])
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,14 @@
 """Figures of the Glosten–Milgrom family: the data they show, and manners."""
 
-import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot
+from figure_manners import assert_manners
 from matplotlib.figure import Figure
 
 from diffeq import figures
@@ -79,37 +77,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_without_pyplot_or_settings(name: str) -> None:
-    open_figures, settings = pyplot.get_fignums(), dict(matplotlib.rcParams)
-    figure = FIGURES[name]()
-    figure.savefig(io.BytesIO(), format="png", dpi=40)
-    assert isinstance(figure, Figure)
-    assert pyplot.get_fignums() == open_figures
-    assert dict(matplotlib.rcParams) == settings
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_panel_says_what_it_shows_in_which_unit(name: str) -> None:
-    figure = FIGURES[name]()
-    assert figure.get_suptitle()
-    for panel in figure.axes:
-        assert panel.get_title(loc="left") and panel.get_ylabel()
-    assert figure.axes[-1].get_xlabel()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_texts_stay_apart_and_inside(name: str) -> None:
-    figure = FIGURES[name]()
-    figure.draw_without_rendering()
-    frame = figure.bbox.padded(1)
-    for panel in figure.axes:
-        boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
-        boxes += [panel.xaxis.label.get_window_extent(), panel.yaxis.label.get_window_extent()]
-        boxes = [box for box in boxes if box.width > 0 and box.height > 0]
-        for k, box in enumerate(boxes):
-            assert frame.contains(*box.min) and frame.contains(*box.max)
-            for other in boxes[:k]:
-                assert not box.padded(-1).overlaps(other.padded(-1))
+def test_every_figure_has_manners(name: str) -> None:
+    assert_manners(FIGURES[name])
 
 
 def points(figure: Figure, panel: int) -> list[tuple[list[float], list[float]]]:
