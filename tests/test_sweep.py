@@ -138,6 +138,74 @@ def test_an_axis_that_fixes_a_shape_says_so():
         )
 
 
+@pytest.mark.parametrize(
+    ("fn", "axes", "how", "error", "message"),
+    [
+        (3, dict(x=[1.0]), {}, TypeError, "fn: expected a function, got 3"),
+        (abs, [1.0], {}, TypeError, "axes: expected a dict"),
+        (abs, dict(x=[1.0]), dict(dims="auction"), ValueError, "dims: expected a tuple"),
+        (abs, dict(x=[1.0]), dict(dims=("n", "n")), ValueError, "dims: expected a tuple"),
+    ],
+)
+def test_bad_arguments_say_what_is_expected(fn, axes, how, error, message):
+    with pytest.raises(error, match=message):
+        sweep(fn, axes, **how)
+
+
+def test_a_number_beyond_single_precision_is_refused():
+    """JAX would wrap the integer, and make the other infinite."""
+    for values, message in (([1, 2**40], "1099511627776 is beyond int32"), ([1e300], "1e.300 is")):
+        with jax.enable_x64(False), pytest.raises(ValueError, match=f"x: {message}"):
+            sweep(abs, dict(x=values))
+
+
+def at_first_and_later(first, later):
+    return lambda x: first(x) if x[0] < 2 else later(x)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        lambda x: dict(a=x.astype(int), b=x),
+        lambda x: dict(a=x),
+        lambda x: dict(a=x, b=x, c=x),
+        lambda x: dict(a=x, b=x[:, None]),
+    ],
+)
+def test_every_block_has_the_fields_of_the_first(later):
+    """Else one would be cut to another's type, or hold what was in memory before."""
+    fn = at_first_and_later(lambda x: dict(a=x, b=x), later)
+    with pytest.raises(TypeError, match="expected .* at each point, as in the other blocks"):
+        sweep(fn, dict(x=np.arange(4.0)), grid_function=True, block_points=2)
+
+
+def test_two_fields_of_one_name_or_length_are_refused():
+    bad = {
+        "converged: expected one": lambda x: dict(converged=x > 0, info=dict(converged=x > 1)),
+        "dims: a has 2 along 'auction' and b has 3": lambda x: dict(
+            a=np.ones((x.size, 2)), b=np.ones((x.size, 3))
+        ),
+    }
+    for message, fn in bad.items():
+        with pytest.raises(ValueError, match=message):
+            sweep(fn, dict(x=np.arange(4.0)), grid_function=True)
+
+
+def test_a_sweep_is_not_traced():
+    def traced(x):
+        return sweep(lambda y: dict(value=x * y), dict(y=[1.0]), grid_function=True).value.values
+
+    with pytest.raises(TypeError, match="call it outside jit"):
+        jax.jit(traced)(2.0)
+    with pytest.raises(TypeError, match="call it outside jit"):
+        jax.jit(lambda x: sweep(np.sqrt, dict(x=x)))(jnp.arange(3.0))
+
+
+def test_numbers_of_another_byte_order_are_numbers():
+    data = sweep(lambda x: x, dict(x=np.arange(3.0).astype(">f8")), grid_function=True)
+    assert data.value.values.tolist() == [0.0, 1.0, 2.0] and data.x.dtype.isnative
+
+
 def test_results_of_the_wrong_shape_are_refused():
     with pytest.raises(ValueError, match="expected leading dimensions"):
         sweep(lambda x: np.zeros(5), dict(x=np.arange(3.0)), grid_function=True)

@@ -10,7 +10,7 @@ import numpy as np
 from diffeq import validate
 from diffeq.sweep import on_disk, product
 from diffeq.sweep.extras import bar, extra
-from diffeq.sweep.product import BLOCK_POINTS, Array
+from diffeq.sweep.product import BLOCK_POINTS, Array, Field
 from diffeq.sweep.request import Request, request
 
 if TYPE_CHECKING:
@@ -34,18 +34,24 @@ def sweep(
     """Evaluate ``fn`` on the product of ``axes``; failed points are NaN and ``converged`` False.
 
     With ``store`` the results go to disk block by block. Stopped in any way, the sweep goes on
-    where it was when the same call is made again; a finished one is only opened.
+    where it was when the same call is made again; a finished one is only opened. It is the same
+    call with the same axes, dims, compression, precision, versions of diffeq, JAX and Python, and
+    the same function: its code, the values that it closes over, fixes or names, and whatever else
+    of the user's own code it reaches. Executor, memory and machine may differ; a machine of another
+    kind may compute another last bit, and so may other blocks.
 
     Args:
       fn: called with one keyword per axis. A point function gets scalars, traced ones, so that it
         may be any function of a model, or ``jax.grad`` of one; it returns a Solution, NamedTuple,
-        dict or array for one point. A grid function gets whole axes and returns the same with the
+        dict or array for one point. It depends on nothing else: no file, clock or tracer (a sweep
+        is not called inside jit). A grid function gets whole axes and returns the same with the
         axes as leading dimensions, in the order of its own signature.
       axes: name → values of shape (n,); the order is that of the dataset's dimensions. Axes that
         fix a shape (a number of auctions) only work in a grid function. No axis may bear the name
         of a dimension in ``dims`` or of a field of the result.
       grid_function: whether ``fn`` is one.
-      dims: names for the dimensions a single point has of its own (auctions n = 1..N).
+      dims: names for the dimensions a single point has of its own (auctions n = 1..N); each has
+        one length, the same in every field.
       block_points: largest number of grid points in a block. Default ``BLOCK_POINTS``; with a store
         what the store was made with or, in a new one, also no more than ``memory`` allows; and for
         a grid function, which needs no room of its own, as many as it allows.
@@ -53,8 +59,8 @@ def sweep(
       store: a folder to be made, on a disk that all workers share; or one that an earlier call
         made. Zarr, a chunk per block; a block is on the disk before it counts as done.
       executor: where blocks are computed and written: threads, processes (``fn`` is then defined in
-        a module; use the start method "spawn", as JAX does not survive a fork), Dask's or MPI's.
-        Default: here, one by one.
+        a module; use the start method "spawn", as JAX does not survive a fork), Dask's or MPI's
+        (``Client.get_executor()``, ``MPIPoolExecutor``). Default: here, one by one.
       in_flight: most blocks given to the executor at once, default one more than there are
         processors; fewer where ``memory`` does not hold them.
       memory: bound in bytes on the results that are in memory at once, all workers together. It
@@ -72,6 +78,8 @@ def sweep(
         dataset (known of a grid function after its first block), or results of the wrong shape; a
         store that is no sweep, another one (other axes, function, parameters, precision, versions)
         or not whole, which is left untouched.
+      TypeError: a block whose fields, their types or own shapes are not those of the others; an
+        executor that computes in another precision, or to which ``fn`` cannot be sent.
       BlockingIOError: another process is writing the store.
       OSError: a full disk, say; the store is named, and the same call goes on from it.
       ImportError: the extra ``sweep`` is not installed.
@@ -102,19 +110,24 @@ def sweep(
 
 def _in_memory(asked: Request, block_points: int, progress: bool) -> "xr.Dataset":
     fn, axes, names, _, grid_function = asked
+    expected: dict[str, Field] = {}
     if not grid_function:
-        asked.refuse_names(product.fields_of(fn, axes, grid_function), "a field of the result")
+        expected = product.fields_of(fn, axes, grid_function)
+        asked.refuse_fields(expected)
     lengths = tuple(len(axis) for axis in axes.values())
     filled: dict[str, Array] = {}
     failed = 0
     how: dict[str, Any] = dict(grid_function=grid_function, block_points=block_points)
     with bar(asked.points, 0, progress) as shown:
         for block in product.blocks(fn, axes, **how):
-            asked.refuse_names(block.fields, "a field of the result")
+            found = product.of_block(block.fields, len(lengths))
+            if not filled:
+                asked.refuse_fields(found)
+                expected = expected or found
+                filled = {name: np.empty(lengths + own, x) for name, (x, own) in found.items()}
+            product.refuse_others(found, expected)
             for name, part in block.fields.items():
-                own = part.shape[len(lengths) :]
-                whole = filled.setdefault(name, np.empty(lengths + own, part.dtype))
-                whole[block.where] = part
+                filled[name][block.where] = part
             failed += product.count_failed(block.fields, len(lengths))
             shown.update(product.num_points(block.where))
     variables = {

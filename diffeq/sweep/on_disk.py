@@ -17,7 +17,7 @@ from diffeq.sweep.product import BLOCK_POINTS, Array, Field
 from diffeq.sweep.request import Request
 from diffeq.sweep.resume import Found, find, remove_partial
 from diffeq.sweep.store import CODECS, FLAGS, create
-from diffeq.sweep.streaming import Job, stream
+from diffeq.sweep.streaming import Job, helpful_errors, stream
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,7 @@ COPIES = 2
 
 
 class How(NamedTuple):
-    """How a sweep is carried out; nothing of it changes a value."""
+    """How a sweep is carried out: of values, a new store's blocks may decide the last bit."""
 
     block_points: int | None
     """Largest number of points in a block, if given."""
@@ -56,12 +56,14 @@ def how(
     if in_flight is None:
         # one more than can run, so that none waits for the next
         in_flight = 1 if executor is None else (os.cpu_count() or 1) + 1
-    in_flight = validate.count("in_flight", in_flight)
+    for name, number in (("in_flight", in_flight), ("memory", memory)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise ValueError(f"{name}: expected a whole number > 0 (10**9, not 1e9), got {number}")
     if executor is None and in_flight > 1:
         raise ValueError("in_flight: expected an executor with it, got None")
     if compression is not None:
         validate.option("compression", compression, tuple(CODECS))
-    return How(block_points, executor, in_flight, validate.count("memory", memory), compression)
+    return How(block_points, executor, int(in_flight), int(memory), compression)
 
 
 def sweep(asked: Request, store: str | os.PathLike[str], how: How, progress: bool) -> "xr.Dataset":
@@ -85,7 +87,8 @@ def sweep(asked: Request, store: str | os.PathLike[str], how: How, progress: boo
             _fill(asked, path, mark, found, how, progress)
             found = find(path, mark, asked.coordinates)
     assert found is not None
-    data = extra("xarray").open_zarr(path, consolidated=False, chunks=None)[list(found.fields)]
+    names = [*asked.names, *found.fields]
+    data = extra("xarray").open_zarr(path, consolidated=False, chunks=None)[names]
     data.attrs = asked.attributes(int(found.failed.sum()))
     return data
 
@@ -96,7 +99,8 @@ def _created(asked: Request, path: Path, mark: dict[str, Any], how: How) -> Foun
     if how.executor is None:
         precision, fields = _probe(*ask)
     else:
-        precision, fields = how.executor.submit(_probe, *ask).result()
+        with helpful_errors():
+            precision, fields = how.executor.submit(_probe, *ask).result()
     if precision != mark["precision"]:
         raise TypeError(
             f"executor: it computes in {precision}, this process in {mark['precision']}; set it "
@@ -118,14 +122,17 @@ def _probe(fn: Any, axes: dict[str, Array], grid_function: bool) -> tuple[str, d
 
 
 def _check_fields(asked: Request, fields: dict[str, Field]) -> None:
-    asked.refuse_names(fields, "a field of the result")
-    for name, (_, own) in fields.items():
-        asked.dimensions(name, len(own))
-        if name in (*FLAGS, *asked.dims) or "/" in name:
+    asked.refuse_fields(fields)
+    for name in (*asked.names, *fields, *asked.dims):
+        taken = (*FLAGS, "block", *(asked.dims if name in fields else ()))
+        if name in (*taken, ".", "..", "zarr.json") or "/" in name:
             raise ValueError(
-                f"{name}: expected another name for this field; a store cannot hold it (it is that "
-                "of a dimension or of a flag, or has a slash)"
+                f"{name!r}: expected another name; a store cannot hold it (it is that of a "
+                "dimension or of a flag, or no name for a folder)"
             )
+    for name, (dtype, _) in fields.items():
+        if dtype.kind not in "biufc":
+            raise ValueError(f"{name}: expected numbers of a type of NumPy's own, got {dtype}")
 
 
 def _chunk(asked: Request, block_points: int) -> list[int]:
@@ -162,7 +169,8 @@ def _fill(
     """Compute and write the blocks that are not done."""
     block_bytes = _block_bytes(path, found.chunk, _point_bytes(found.fields), how)
     remove_partial(path)
-    job = Job(path, mark, asked.fn, asked.axes, asked.names, found.chunk, asked.grid_function)
+    what = (asked.fn, asked.axes, asked.names, found.chunk, asked.grid_function)
+    job = Job(path, mark["precision"], *what)
     lengths = tuple(len(axis) for axis in asked.coordinates.values())
     places = (product.place(lengths, found.chunk, int(i)) for i in np.flatnonzero(found.done))
     already, failed = sum(map(product.num_points, places)), int(found.failed.sum())

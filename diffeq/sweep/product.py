@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from diffeq import validate
@@ -127,8 +128,19 @@ def evaluate(
         for (name, axis), s, size in zip(axes.items(), where, chunk, strict=True)
     }
     cut = tuple(slice(0, s.stop - s.start) for s in where)
-    fields = {name: np.asarray(leaf) for name, leaf in named(on_block(**part)).items()}
+    fields = {name: on_host(leaf) for name, leaf in named(on_block(**part)).items()}
     return Block(where, {name: _full(name, x, chunk)[cut] for name, x in fields.items()})
+
+
+def on_host(x: Any) -> Array:
+    """A NumPy array of what is no tracer."""
+    try:
+        return np.asarray(x)
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(
+            "sweep: expected axes, and parameters of the function, that are numbers, got a tracer; "
+            "a sweep works on the host: call it outside jit, vmap and grad"
+        ) from None
 
 
 def _full(name: str, x: Array, chunk: tuple[int, ...]) -> Array:
@@ -148,7 +160,12 @@ def named(result: Any) -> dict[str, Any]:
     leaves = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(result):
         name = jax.tree_util.keystr(path, simple=True, separator=".").removeprefix("info.")
-        leaves[name or "value"] = leaf
+        name = name or "value"
+        if name in leaves:
+            raise ValueError(f"{name}: expected one field of this name, the function returns two")
+        leaves[name] = leaf
+    if not leaves:
+        raise ValueError("fn: expected a result with an array in it, got none")
     return leaves
 
 
@@ -180,11 +197,31 @@ def fields_of(
     return {name: Field(np.dtype(x.dtype), own) for name, (x, own) in full.items()}
 
 
+def of_block(fields: Mapping[str, Array], num_axes: int) -> dict[str, Field]:
+    """The fields as a block that was computed has them."""
+    return {name: Field(x.dtype, x.shape[num_axes:]) for name, x in fields.items()}
+
+
+def refuse_others(found: Mapping[str, Field], expected: Mapping[str, Field]) -> None:
+    """Raise where a block's fields are not those of the blocks before."""
+    for name in {**expected, **found}:
+        if found.get(name) != expected.get(name):
+            before, here = (_described(x.get(name)) for x in (expected, found))
+            raise TypeError(
+                f"{name}: expected {before} at each point, as in the other blocks, this one has "
+                f"{here}; a function must return the same fields for every block"
+            )
+
+
+def _described(field: Field | None) -> str:
+    return "none" if field is None else f"{field.dtype} {field.own}"
+
+
 def count_failed(fields: Mapping[str, Array], num_axes: int) -> int:
     """Points whose ``converged`` is False or, where no such flag is returned, that hold a NaN."""
     if "converged" in fields:
         failed = [~fields["converged"].astype(bool)]
     else:
-        failed = [np.isnan(x) for x in fields.values() if np.issubdtype(x.dtype, np.inexact)]
+        failed = [np.isnan(x) for x in fields.values() if jnp.issubdtype(x.dtype, jnp.inexact)]
     at_points = [x.any(axis=tuple(range(num_axes, x.ndim))) for x in failed]
     return int(np.count_nonzero(np.logical_or.reduce(at_points))) if at_points else 0

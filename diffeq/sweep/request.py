@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffeq.sweep import fingerprint
-from diffeq.sweep.product import Array
+from diffeq.sweep.product import Array, Field, on_host
 
 
 class Request(NamedTuple):
@@ -53,6 +54,19 @@ class Request(NamedTuple):
             )
         return self.dims[:num_own]
 
+    def refuse_fields(self, fields: Mapping[str, Field]) -> None:
+        """Raise for fields that cannot stand in one dataset beside the axes and each other."""
+        self.refuse_names(fields, "a field of the result")
+        sizes: dict[str, tuple[str, int]] = {}
+        for name, (_, own) in fields.items():
+            for dimension, size in zip(self.dimensions(name, len(own)), own, strict=True):
+                other, there = sizes.setdefault(dimension, (name, size))
+                if there != size:
+                    raise ValueError(
+                        f"dims: {other} has {there} along {dimension!r} and {name} has {size}; a "
+                        "dimension has one length: let the function return one of them, or cut it"
+                    )
+
     def attributes(self, failed: int) -> dict[str, Any]:
         """What the dataset says of itself."""
         return {"function": fingerprint.name(self.fn), "points": self.points, "failed": failed}
@@ -62,6 +76,12 @@ def request(
     fn: Callable[..., Any], axes: Mapping[str, Any], dims: tuple[str, ...], grid_function: bool
 ) -> Request:
     """Check and order the axes."""
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {fn!r}")
+    if not isinstance(axes, Mapping) or not all(isinstance(name, str) for name in axes):
+        raise TypeError(f"axes: expected a dict, name → values, got {axes!r}")
+    if not isinstance(dims, tuple | list) or len(set(dims)) < len(dims):
+        raise ValueError(f"dims: expected a tuple of different names, got {dims!r}")
     names = tuple(axes)
     if grid_function:
         axes = _in_its_order(fn, axes)
@@ -84,9 +104,22 @@ def _in_its_order(fn: Callable[..., Any], axes: Mapping[str, Any]) -> dict[str, 
 
 
 def _axis(name: str, values: Any) -> Array:
-    axis = np.asarray(values)
+    axis = on_host(values)
     if axis.ndim != 1 or axis.size == 0:
         raise ValueError(f"{name}: expected an axis of shape (n,) with n ≥ 1, got {axis.shape}")
     if not np.issubdtype(axis.dtype, np.number):
         raise ValueError(f"{name}: expected an axis of numbers, got dtype {axis.dtype}")
-    return axis.astype(jnp.result_type(float)) if axis.dtype == np.float64 else axis
+    wide = axis.dtype.kind == "f" and axis.dtype.itemsize >= 8
+    native: Any = axis.dtype.newbyteorder("=")
+    with np.errstate(over="ignore"):
+        cast = axis.astype(jnp.result_type(float) if wide else native, copy=False)
+    used = jax.dtypes.canonicalize_dtype(cast.dtype)  # without x64 an int32 of an int64
+    if cast.dtype.kind in "iu":
+        lost = cast.astype(used, copy=False) != cast
+    else:
+        lost = np.isinf(cast) & np.isfinite(axis)
+    if lost.any():
+        raise ValueError(
+            f"{name}: {axis[lost][0]} is beyond {used}; rescale it, or enable JAX's x64"
+        )
+    return cast

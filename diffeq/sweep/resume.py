@@ -62,7 +62,8 @@ def _checked(path: Path, group: Any, axes: Mapping[str, Array]) -> Found:
     chunk = tuple(int(size) for size in group.attrs["block"])
     lengths = tuple(len(axis) for axis in axes.values())
     for name, axis in axes.items():
-        if np.asarray(member(group, name)[:]).tobytes() != axis.tobytes():
+        written = np.asarray(member(group, name)[:])
+        if written.dtype != axis.dtype or not np.array_equal(_bits(written), _bits(axis)):
             raise ValueError(f"the axis {name} is not what was written")
     fields = {name: member(group, name) for name in field_names(group)}
     for name, array in fields.items():
@@ -70,6 +71,9 @@ def _checked(path: Path, group: Any, axes: Mapping[str, Array]) -> Found:
         if (array.shape, array.chunks) != (lengths + own, chunk + own):
             raise ValueError(f"the field {name} is not what was made")
     arrays = fields | {name: member(group, name) for name in FLAGS}
+    for name in FLAGS:
+        if arrays[name].shape != (product.num_blocks(lengths, chunk),):
+            raise ValueError(f"the flags {name} are not what was made")
     failed, size = (_flags(path / name, arrays[name]) for name in FLAGS)
     done = (size > 0) & (failed >= 0)
     for index in np.flatnonzero(done):
@@ -79,6 +83,10 @@ def _checked(path: Path, group: Any, axes: Mapping[str, Array]) -> Found:
             raise ValueError(f"block {index} is cut ({', '.join(map(str, files.values()))})")
     held = {name: Field(array.dtype, array.shape[len(lengths) :]) for name, array in fields.items()}
     return Found(chunk, held, done, np.where(done, failed, 0))
+
+
+def _bits(axis: Array) -> Array:
+    return np.ascontiguousarray(axis).view(np.uint8)
 
 
 def _flags(folder: Path, array: Any) -> Array:
@@ -118,7 +126,7 @@ def _refuse_another(
 
 def _difference(key: str, there: Any, asked: Any) -> str:
     if key == "function_digest":
-        return "function: its code, or a parameter that it fixes, has changed"
+        return "function: its code, or a value that it fixes or names, has changed"
     if key == "axes" and isinstance(there, list):
         there, asked = ([x for x in a if x not in b] for a, b in ((there, asked), (asked, there)))
         if there == asked == []:

@@ -54,13 +54,22 @@ def create(
     temporary = path.with_name(f"{path.name}.tmp")
     if os.path.lexists(temporary):
         _remove_leftover(temporary)
-    with naming(temporary):
+    with naming(temporary), _removed_if_it_fails(temporary):
         group = zarr.create_group(temporary, attributes={**fingerprint, "fields": list(fields)})
         _arrays(group, fingerprint, axes, fields, dims)
         for folder, _, files in os.walk(temporary):
             _sync(*(Path(folder, file) for file in files), Path(folder))
         os.rename(temporary, path)
         _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _removed_if_it_fails(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def _arrays(
@@ -100,11 +109,14 @@ def _remove_leftover(temporary: Path) -> None:
         root = temporary / "zarr.json"
         # first comes zarr.json, by way of zarr.<hex>.partial
         begun = all(name.startswith("zarr.") and name.endswith(".partial") for name in entries)
-        if begun or (root.is_file() and FORMAT.encode() in root.read_bytes()):
+        # one with a finished block is a store that was given this name
+        empty = not any((temporary / "done").glob("c/*"))
+        if empty and (begun or (root.is_file() and FORMAT.encode() in root.read_bytes())):
             shutil.rmtree(temporary)
             return
     raise ValueError(
-        f"store: {temporary} is in the way, and no sweep made it; move it, or give another path"
+        f"store: {temporary} is in the way, and is not what a killed sweep leaves there; move it, "
+        "or give another path"
     )
 
 
@@ -115,6 +127,7 @@ class Writer:
         import zarr
 
         self.path = path
+        self.made = (path / "zarr.json").read_bytes()
         group = zarr.open_group(path, mode="r+")
         self.arrays = {name: member(group, name) for name in (*field_names(group), *FLAGS)}
 
@@ -131,11 +144,14 @@ class Writer:
           TypeError: results of other names, types or shapes than the store was made for.
           OSError: as the file system says (no space left); the store is named, and whole.
         """
-        for name, array in self.arrays.items():
-            if name not in FLAGS:
-                _check_field(name, array, fields.get(name), len(where))
+        own = {name: x for name, x in self.arrays.items() if name not in FLAGS}
+        expected = {name: Field(x.dtype, x.shape[len(where) :]) for name, x in own.items()}
+        product.refuse_others(product.of_block(fields, len(where)), expected)
         files = block_files(self.path, self.arrays, where, index)
         with naming(self.path), ThreadPoolExecutor(len(files)) as threads:
+            if (self.path / "zarr.json").read_bytes() != self.made:
+                # a worker that outlived its sweep: the folder was removed, and another one made
+                raise RuntimeError(f"store: {self.path} has become another sweep's")
             # all at once: one is copied to the system while another is on its way to the disk
             values: dict[str, tuple[Any, Any]] = {name: (where, x) for name, x in fields.items()}
             values["failed"] = (index, failed)
@@ -181,17 +197,6 @@ def field_names(group: "zarr.Group") -> list[str]:
     """Names of the fields, in the order of the function's result."""
     names: Any = group.attrs["fields"]
     return [str(name) for name in names]
-
-
-def _check_field(name: str, array: Any, values: Array | None, num_axes: int) -> None:
-    expected = f"{array.dtype} {array.shape[num_axes:]}"
-    got = "none" if values is None else f"{values.dtype} {values.shape[num_axes:]}"
-    if got != expected:
-        raise TypeError(
-            f"{name}: the store holds {expected} at each point, this block has {got}; every block, "
-            "and every worker, must compute in one precision (in a process of its own, set it by "
-            "the executor's initializer or JAX_ENABLE_X64)"
-        )
 
 
 @contextlib.contextmanager

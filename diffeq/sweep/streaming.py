@@ -1,16 +1,17 @@
 """Blocks computed by any executor, each written to the store by whoever computed it."""
 
 import concurrent.futures
-import functools
+import contextlib
 import itertools
 import pickle
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffeq.sweep import product
+from diffeq.sweep import fingerprint, product
 from diffeq.sweep.product import Array, Block
 from diffeq.sweep.store import Writer
 
@@ -25,12 +26,12 @@ class Written(NamedTuple):
 
 
 class Job:
-    """Computes a block by its index and writes it; sent to a process once, not with every block."""
+    """Computes a block by its index and writes it; one object in a process, however often sent."""
 
     def __init__(
         self,
         path: Path,
-        fingerprint: dict[str, Any],
+        precision: str,
         fn: Callable[..., Any],
         axes: dict[str, Array],
         names: tuple[str, ...],
@@ -38,13 +39,21 @@ class Job:
         grid_function: bool,
     ) -> None:
         """Axes in the function's order; names, and the lengths of a block, in the dataset's."""
-        self._made_of = (path, fingerprint, fn, axes, names, chunk, grid_function)
+        self._token = uuid.uuid4().hex
+        self._made_of = (path, precision, fn, axes, names, chunk, grid_function)
+        self.precision = precision
         self.axes, self.names, self.chunk = axes, names, chunk
         self.on_block = product.over_blocks(fn, tuple(axes), grid_function)
         self.writer = Writer(path)
 
     def __call__(self, index: int) -> Written:
         """Compute and write a block; the last thing written is its flag."""
+        here, there = fingerprint.precision(), self.precision
+        if here != there:
+            raise TypeError(
+                f"executor: it computes in {here}, the store's sweep in {there}; set it by the "
+                "executor's initializer, or JAX_ENABLE_X64"
+            )
         return self.write(*self.compute(index))
 
     def compute(self, index: int) -> tuple[int, Block]:
@@ -69,17 +78,23 @@ class Job:
         return Written(product.num_points(block.where), failed)
 
     def __reduce__(self) -> Any:
-        return _job, (self._pickled,)
-
-    @functools.cached_property
-    def _pickled(self) -> bytes:
-        return pickle.dumps(self._made_of)
+        # its parts by the executor's own pickler, which may know more than Python's (a lambda)
+        return _job, (self._token, *self._made_of)
 
 
-@functools.lru_cache(maxsize=2)
-def _job(pickled: bytes) -> Job:
+_JOBS: dict[str, Job] = {}
+"""The last jobs of a worker process by token."""
+
+
+def _job(token: str, *made_of: Any) -> Job:
     """The job in a worker process; one object, so that its program is compiled once."""
-    return Job(*pickle.loads(pickled))
+    if token not in _JOBS:
+        job = Job(*made_of)
+        job._token = token
+        for old in list(_JOBS)[:-1]:
+            _JOBS.pop(old, None)
+        _JOBS[token] = job
+    return _JOBS[token]
 
 
 def stream(
@@ -98,6 +113,23 @@ def stream(
     if executor is None:
         return _here(job, indices)
     return _by_executor(job, iter(indices), executor, in_flight)
+
+
+@contextlib.contextmanager
+def helpful_errors() -> Iterator[None]:
+    """Where the executor failed, and not the function, say what to do."""
+    try:
+        yield
+    except concurrent.futures.BrokenExecutor as error:
+        error.add_note("finished blocks are kept: make the same call again, with a new executor")
+        raise
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if "pickle" not in str(error):
+            raise
+        raise TypeError(
+            f"executor: the function cannot be sent to another process ({error}); define it by "
+            "def, at the top of a module (in it one may call a lambda, or jax.grad)"
+        ) from error
 
 
 def _here(job: Job, indices: Iterable[int]) -> Iterator[Written]:
@@ -120,14 +152,17 @@ def _by_executor(
     try:
         while True:
             for index in itertools.islice(indices, in_flight - len(waiting)):
-                waiting.add(executor.submit(job, index))
+                with helpful_errors():
+                    waiting.add(executor.submit(job, index))
             if not waiting:
                 return
             finished, waiting = concurrent.futures.wait(
                 waiting, return_when=concurrent.futures.FIRST_COMPLETED
             )
             for future in finished:
-                yield future.result()
+                with helpful_errors():
+                    written = future.result()
+                yield written
     finally:
         for future in waiting:
             future.cancel()
