@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from diffeq import names
+
 Tree = TypeVar("Tree")
 
 
@@ -85,7 +87,7 @@ def _info(solution: Any) -> Info:
 
 
 def _message(solution: Any, info: Info, converged: np.ndarray[Any, Any], params: Any) -> str:
-    model = type(solution if params is None else params).__module__.removeprefix("diffeq.")
+    model = names.public(type(solution if params is None else params)).rpartition(".")[0]
     if hasattr(solution, "data_vars"):
         model = f"sweep of {solution.attrs.get('function', 'a function')}"
     failed = np.argwhere(~converged)

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffeq import names
+
 Params = TypeVar("Params", bound=tuple[Any, ...])
 
 
@@ -39,9 +41,9 @@ def parameters(
       ValueError: a field that is batched, not finite, not positive, no probability, or beyond the
         range of that dtype (1e200 beside a float32 array).
     """
-    model = _class_name(expected)
+    model = names.public(expected)
     if not isinstance(params, expected):
-        raise TypeError(f"params: expected {model}, got {_class_name(type(params))}")
+        raise TypeError(f"params: expected {model}, got {names.public(type(params))}")
     fields: tuple[str, ...] = params._fields  # type: ignore[attr-defined]
     numbers = [
         _scalar(f"{model}.{name}", value, positive=name in positive)
@@ -60,7 +62,7 @@ def increasing(params: Any, low: str, high: str) -> None:
     """Raise if two concrete fields of a NamedTuple are not ``low < high``."""
     a, b = (getattr(params, name) for name in (low, high))
     if not any(isinstance(x, jax.core.Tracer) for x in (a, b)) and not float(a) < float(b):
-        model = _class_name(type(params))
+        model = names.public(type(params))
         raise ValueError(
             f"{model}.{low}, {model}.{high}: expected {low} < {high}, "
             f"got {float(a):.12g} and {float(b):.12g}"
@@ -167,7 +169,7 @@ def num_auctions(solution: Any) -> int:
     """
     if not (hasattr(solution, "alpha") and hasattr(solution, "log_delta")):
         raise TypeError(
-            f"solution: expected the Solution of solve(), got {_class_name(type(solution))}"
+            f"solution: expected the Solution of solve(), got {names.public(type(solution))}"
         )
     shapes = {name: np.shape(x) for name, x in solution._asdict().items() if name != "info"}
     shape = shapes["lambda_"]
@@ -292,12 +294,6 @@ def option(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
     return str(value)
-
-
-def _class_name(cls: type) -> str:
-    """ "kyle.Params"; built-in types by their name alone."""
-    module = cls.__module__.removeprefix("diffeq.")
-    return cls.__name__ if module == "builtins" else f"{module}.{cls.__name__}"
 
 
 def _scalar(name: str, value: Any, *, positive: bool) -> float | None:
