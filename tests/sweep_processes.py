@@ -161,6 +161,7 @@ def with_processes(store):
 
 
 def main(folder, seed):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     happened = {}
     happened["killed"] = killed_at_random(folder / "killed", seed)
     happened["finished"] = ended(fork(run, folder / "killed", SLOW))

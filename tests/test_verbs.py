@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import helpers
 import jax
 import numpy as np
 import pytest
@@ -160,12 +161,12 @@ def test_the_canonical_game_solved_and_swept(tmp_path: Path, capsys: Any) -> Non
 
 def test_ctrl_c_in_a_sweep_then_the_same_command(tmp_path: Path, capsys: Any) -> None:
     """Exit code 130 and how to go on; what was begun and gone on with is what one go gives."""
-    axes = "--sigma-v 0.5:5:100 --sigma-u 1:9:100 --p-0 1:9:20 --num-auctions 1".split()
+    axes = "--sigma-v 0.5:5:100 --sigma-u 1:9:100 --p-0 1:9:100 --num-auctions 5".split()
     command = ["sweep", "holden", *axes, "--store"]
     begun, whole = tmp_path / "begun.zarr", tmp_path / "whole.zarr"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "diffeq", *command, str(begun)], stderr=subprocess.PIPE, text=True
-    )
+    words = [sys.executable, "-m", "diffeq", *command, str(begun)]
+    with helpers.hearing_interrupts():
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     while not begun.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -174,7 +175,7 @@ def test_ctrl_c_in_a_sweep_then_the_same_command(tmp_path: Path, capsys: Any) ->
     assert error == "interrupted; the same command goes on where it was\n"
     assert not (np.asarray(zarr.open_array(begun / "done")) > 0).all()
     for store in (begun, whole):
-        assert "200,000 points, 0 did not" in said(capsys, *command, str(store))
+        assert "1,000,000 points, 0 did not" in said(capsys, *command, str(store))
     files = [path.relative_to(whole) for path in whole.rglob("c/*") if path.is_file()]
     assert all((begun / file).read_bytes() == (whole / file).read_bytes() for file in files)
 
