@@ -289,6 +289,22 @@ def _refuse(name: str, x: Any, bad: Any, expected: str) -> None:
         raise ValueError(f"{name}{where}: expected {expected}, got {concrete[at]:.12g}")
 
 
+def solved_for(residual: jax.Array) -> None:
+    """Check that a solution satisfies its filter at the parameters it is given with.
+
+    Args:
+      residual: the largest of its pricing and filtering conditions, scalar. A traced one passes,
+        and NaN: a failed lane stays NaN.
+    """
+    if isinstance(residual, jax.core.Tracer):
+        return
+    if residual > jnp.sqrt(jnp.finfo(residual.dtype).eps):
+        raise ValueError(
+            "solution: it was not solved for these params and this spacing "
+            f"(residual {float(residual):.2g}); pass simulate what solve was given"
+        )
+
+
 def option(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """Check an option given by name."""
     if value not in allowed:

@@ -102,7 +102,7 @@ def simulate(
       ValueError: a concrete solution that is not the one of these parameters and this spacing.
     """
     params, dt = validated(params, validate.num_auctions(solution), spacing)
-    _check_belongs(solution, params, dt)
+    validate.solved_for(_filter_residual(solution, params, dt))
     return _simulate(key, params, solution, dt, validate.count("num_paths", num_paths))
 
 
@@ -113,19 +113,7 @@ def _simulate(
     return auctions.simulate(key, solution, *params, dt, num_paths)
 
 
-def _check_belongs(solution: auctions.Solution, params: Params, dt: Any) -> None:
-    """Raise if a concrete solution does not satisfy the filter of these parameters and spacing."""
-    worst = jnp.max(_filter_residual(solution, params, dt))
-    if isinstance(worst, jax.core.Tracer):
-        return
-    if worst > jnp.sqrt(jnp.finfo(dt.dtype).eps):  # not for NaN: a failed lane stays NaN
-        raise ValueError(
-            "solution: it was not solved for these params and this spacing "
-            f"(residual {float(worst):.2g}); pass simulate what solve was given"
-        )
-
-
 @jax.jit
 def _filter_residual(solution: auctions.Solution, params: Params, dt: jax.Array) -> jax.Array:
     found = auctions.residual(solution, *params[:3], dt)
-    return jnp.maximum(found.pricing, found.filtering)
+    return jnp.max(jnp.maximum(found.pricing, found.filtering))
