@@ -60,23 +60,16 @@ def alike(params: Params, usual: float) -> tuple[Exponential, PowerLaw, Logistic
     )
 
 
-def main(output: Path) -> None:
-    """Solve for each fill rate; cross dealers and markets; print and draw."""
-    params, shape = Params(), dict(max_inventory=Q, times=TIMES)
-    markets = alike(params, USUAL)
-    # two more dealers know the rate at the usual depth, and have its slope wrong
-    steep = params.k * np.array(SLOPES)
-    others = [Exponential(params.A * np.exp((k - params.k) * USUAL), k) for k in steep]
-    beliefs = [OneOf(i, markets) for i in range(3)]
-    beliefs += [OneOf(0, (other, *markets[1:])) for other in others]
-    best = [
-        diffeq.check(optimum.solve(params, intensity=belief, **shape), params) for belief in beliefs
+def best_against(beliefs: list[Any], params: Params) -> list[optimum.Solution]:
+    """The optimum of a dealer with each belief."""
+    return [
+        diffeq.check(optimum.solve(params, intensity=belief, max_inventory=Q, times=TIMES), params)
+        for belief in beliefs
     ]
-    bid = np.stack([found.delta_b[0] for found in best])
-    print(f"Best bid at t = 0; the rates meet at depth {USUAL}")
-    print("    q " + "".join(f"{name:>14}" for name in MARKETS))
-    for q in (-9, -5, 0, 5, 9):
-        print(f"   {q:>2} " + "".join(f"{depth:>14.4f}" for depth in bid[:3, q + Q]))
+
+
+def crossed(best: list[optimum.Solution], markets: tuple[Any, ...], params: Params) -> np.ndarray:
+    """mean − gamma/2 variance of profit, shape (market, dealer, inventory at the start)."""
 
     def earned(dealer: Depths, which: jax.Array) -> moments.Statistics:
         market = OneOf(which, markets)
@@ -85,17 +78,40 @@ def main(output: Path) -> None:
     dealers = Depths(*(jnp.stack([getattr(x, side) for x in best]) for side in Depths._fields))
     every = jax.vmap(jax.vmap(earned, in_axes=(0, None)), in_axes=(None, 0))
     found = diffeq.check(jax.jit(every)(dealers, np.arange(3.0)))
-    worth = np.asarray(found.mean_from - params.gamma / 2 * found.sd_from**2)
-    cost = worth.max(axis=1, keepdims=True) - worth  # (market, dealer, q)
-    assert (worth.argmax(axis=1) == np.arange(3)[:, None]).all(), "who knows the market does best"
+    return np.asarray(found.mean_from - params.gamma / 2 * found.sd_from**2)
+
+
+def table(bid: np.ndarray, cost: np.ndarray, known: np.ndarray) -> None:
+    """Print the bids, shape (market, q), what a wrong belief loses, and what a right one has."""
+    print(f"Best bid at t = 0; the rates meet at depth {USUAL}")
+    print("    q " + "".join(f"{name:>14}" for name in MARKETS))
+    for q in (-9, -5, 0, 5, 9):
+        print(f"   {q:>2} " + "".join(f"{depth:>14.4f}" for depth in bid[:, q + Q]))
     for q in (0, 8):
         print(f"Lost, in mean − gamma/2 variance of profit, by a dealer who starts with {q} lots")
         print("  the market is " + "".join(f"{name:>13}" for name in BELIEFS))
         for name, row in zip(MARKETS, cost[:, :, q + Q], strict=True):
             print(f"  {name:<14}" + "".join(f"{lost:>13.4f}" for lost in row))
-    known = worth[:, :3, Q].max(axis=1)
     print("Who knows the market has", ", ".join(f"{x:.2f}" for x in known), "from no lots:")
     print("a wrong shape costs a fraction of one per cent where its rate and slope are right.")
+
+
+def main(output: Path) -> None:
+    """Solve for each fill rate; cross dealers and markets; print and draw."""
+    params = Params()
+    markets = alike(params, USUAL)
+    # two more dealers know the rate at the usual depth, and have its slope wrong
+    steep = params.k * np.array(SLOPES)
+    others = [Exponential(params.A * np.exp((k - params.k) * USUAL), k) for k in steep]
+    beliefs = [OneOf(i, markets) for i in range(3)]
+    beliefs += [OneOf(0, (other, *markets[1:])) for other in others]
+    best = best_against(beliefs, params)
+    bid = np.stack([found.delta_b[0] for found in best[:3]])
+    worth = crossed(best, markets, params)
+    cost = worth.max(axis=1, keepdims=True) - worth  # (market, dealer, q)
+    known = worth[:, :3, Q].max(axis=1)
+    table(bid, cost, known)
+    assert (worth.argmax(axis=1) == np.arange(3)[:, None]).all(), "who knows the market does best"
     assert (cost[:, :3, Q] < 0.01 * known[:, None]).all()
 
     depth = np.linspace(-0.2, 3.0, 161)
@@ -104,7 +120,7 @@ def main(output: Path) -> None:
         depth,
         [market(depth) for market in markets],
         np.arange(-Q, Q + 1),
-        bid[:3],
+        bid,
         usual=(USUAL, float(markets[0](USUAL))),
         labels=MARKETS,
         note=f"{setting}; one rate and one slope at the usual depth; bids at $t$ = 0",

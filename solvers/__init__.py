@@ -1,8 +1,32 @@
-"""Generic numerics for equilibria: roots with exact derivatives, continuation, quadrature, blocks.
+"""Generic numerics for equilibria: roots with exact derivatives, and what their models need.
 
+Roots: ``root``, ``cubic``, ``continuation``, ``implicit``. Flows in time: ``ode``, ``riccati``,
+``tridiagonal``. Integrals and interpolation: ``quadrature``, ``chebyshev``. Batches: ``blocks``.
 Nothing here knows economics, and nothing here imports ``diffeq``.
 """
 
-from solvers import blocks, continuation, cubic, implicit, quadrature, root
+from solvers import (
+    blocks,
+    chebyshev,
+    continuation,
+    cubic,
+    implicit,
+    ode,
+    quadrature,
+    riccati,
+    root,
+    tridiagonal,
+)
 
-__all__ = ["blocks", "continuation", "cubic", "implicit", "quadrature", "root"]
+__all__ = [
+    "blocks",
+    "chebyshev",
+    "continuation",
+    "cubic",
+    "implicit",
+    "ode",
+    "quadrature",
+    "riccati",
+    "root",
+    "tridiagonal",
+]

@@ -97,47 +97,12 @@ def bracketed(
     def f(x: jax.Array, params: Any = frozen) -> jax.Array:
         return jnp.asarray(residual(unit * x, params), dtype)
 
-    f_a, f_b = f(a), f(b)
-    finite = jnp.isfinite(f_a) & jnp.isfinite(f_b)
-    proper = jnp.isfinite(a) & jnp.isfinite(b) & (a <= b) & (jnp.sign(f_a) * jnp.sign(f_b) <= 0)
-
-    last = _Bracket(x=b, f=f_b, other=a, f_other=f_a, third=a, f_third=f_a, t=a * 0 + 0.5)
-    last = lax.fori_loop(0, num_steps, lambda _, s: _chandrupatla(f, s), last)
-
+    f_a = f(a)
+    ends = _Bracket(x=b, f=f(b), other=a, f_other=f_a, third=a, f_third=f_a, t=a * 0 + 0.5)
+    last = lax.fori_loop(0, num_steps, lambda _, s: _chandrupatla(f, s), ends)
     x = jnp.where(jnp.abs(last.f) <= jnp.abs(last.f_other), last.x, last.other)
-    f_x, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
-    # a zero seen in the loop counts: compiled apart from it, f_x may be a rounding off
-    hit = (f_x == 0) | (last.f == 0) | (last.f_other == 0)
-    width = jnp.where(hit, 0.0, jnp.abs(last.x - last.other))
-    length = jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
-    narrow = width <= 8 * eps * length
-
-    # small beside the values around the root: those at the ends may be huge and excuse a jump
-    left, right = jnp.maximum(x - eps**0.2 * length, a), jnp.minimum(x + eps**0.2 * length, b)
-    f_left, f_right = f(left), f(right)
-    small = jnp.abs(f_x) <= tolerance * jnp.fmax(jnp.abs(f_left), jnp.abs(f_right))
-    # or the slope explains the values at the last two points; at a pole its sign is wrong
-    rise = (last.f_other - last.f) / (slope * (last.other - last.x))
-    small |= (0 < rise) & (rise <= 8)
-
-    # a multiple root: the slope is nothing beside the bracket's, nor beside that just around x
-    end_scale = jnp.maximum(jnp.abs(f_a), jnp.abs(f_b))
-    flat = jnp.abs(slope) * jnp.abs(b - a) <= eps**0.5 * end_scale
-    around = jnp.abs(f_right - f_left) / (right - left)
-    size = jnp.abs(f_x) / jnp.where(end_scale > 0, end_scale, 1)
-    # where f is that flat, its values around may be no more than rounding: here the ends count too
-    multiple = (small | (size <= eps ** (2 / 3))) & (
-        (slope == 0) | (flat & (jnp.abs(slope) <= 0.1 * around))
-    )
-    status = jnp.select(
-        [~finite | ~jnp.isfinite(f_x), ~proper, narrow & multiple, ~(narrow & small)],
-        [Status.NOT_FINITE, Status.BAD_BRACKET, Status.SINGULAR, Status.NOT_CONVERGED],
-        Status.CONVERGED,
-    ).astype(jnp.int32)
-    step = width / jnp.maximum(jnp.abs(x), jnp.finfo(dtype).tiny)
-    info = RootInfo(status == Status.CONVERGED, size, step, status)
     # the derivative too in this unit: in x itself a second derivative could leave the range
-    return unit * implicit.attach(f, x, params), info
+    return unit * implicit.attach(f, x, params), _judged(f, x, ends, last, tolerance)
 
 
 def _unit(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -185,6 +150,52 @@ def _chandrupatla(f: Callable[[jax.Array], jax.Array], s: _Bracket) -> _Bracket:
     return jax.tree.map(lambda old, new: jnp.where(done, old, new), s, moved)
 
 
+def _judged(
+    f: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+    ends: _Bracket,
+    last: _Bracket,
+    tolerance: float,
+) -> RootInfo:
+    """Whether x, to which the search from ``ends`` has come, is a root, and a simple one."""
+    eps = float(jnp.finfo(x.dtype).eps)
+    a, f_a, b, f_b = ends.other, ends.f_other, ends.x, ends.f
+    finite = jnp.isfinite(f_a) & jnp.isfinite(f_b)
+    proper = jnp.isfinite(a) & jnp.isfinite(b) & (a <= b) & (jnp.sign(f_a) * jnp.sign(f_b) <= 0)
+
+    f_x, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
+    # a zero seen in the loop counts: compiled apart from it, f_x may be a rounding off
+    hit = (f_x == 0) | (last.f == 0) | (last.f_other == 0)
+    width = jnp.where(hit, 0.0, jnp.abs(last.x - last.other))
+    length = jnp.maximum(jnp.abs(x), 0.01 * jnp.abs(b - a))
+    narrow = width <= 8 * eps * length
+
+    # small beside the values around the root: those at the ends may be huge and excuse a jump
+    left, right = jnp.maximum(x - eps**0.2 * length, a), jnp.minimum(x + eps**0.2 * length, b)
+    f_left, f_right = f(left), f(right)
+    small = jnp.abs(f_x) <= tolerance * jnp.fmax(jnp.abs(f_left), jnp.abs(f_right))
+    # or the slope explains the values at the last two points; at a pole its sign is wrong
+    rise = (last.f_other - last.f) / (slope * (last.other - last.x))
+    small |= (0 < rise) & (rise <= 8)
+
+    # a multiple root: the slope is nothing beside the bracket's, nor beside that just around x
+    end_scale = jnp.maximum(jnp.abs(f_a), jnp.abs(f_b))
+    flat = jnp.abs(slope) * jnp.abs(b - a) <= eps**0.5 * end_scale
+    around = jnp.abs(f_right - f_left) / (right - left)
+    size = jnp.abs(f_x) / jnp.where(end_scale > 0, end_scale, 1)
+    # where f is that flat, its values around may be no more than rounding: here the ends count too
+    multiple = (small | (size <= eps ** (2 / 3))) & (
+        (slope == 0) | (flat & (jnp.abs(slope) <= 0.1 * around))
+    )
+    status = jnp.select(
+        [~finite | ~jnp.isfinite(f_x), ~proper, narrow & multiple, ~(narrow & small)],
+        [Status.NOT_FINITE, Status.BAD_BRACKET, Status.SINGULAR, Status.NOT_CONVERGED],
+        Status.CONVERGED,
+    ).astype(jnp.int32)
+    step = width / jnp.maximum(jnp.abs(x), jnp.finfo(x.dtype).tiny)
+    return RootInfo(status == Status.CONVERGED, size, step, status)
+
+
 def newton(
     residual: Callable[[jax.Array, Any], jax.Array],
     guess: jax.typing.ArrayLike,
@@ -222,7 +233,6 @@ def newton(
     if x.ndim > 1:
         raise ValueError(f"guess: expected shape (n,) or (), got {x.shape}; use jax.vmap")
     scalar, x = x.ndim == 0, jnp.atleast_1d(x)
-    eps = float(jnp.finfo(x.dtype).eps)
 
     def f(x: jax.Array) -> jax.Array:
         return jnp.atleast_1d(residual(x[0] if scalar else x, frozen))
@@ -247,7 +257,24 @@ def newton(
 
     start = x
     x, moved = lax.fori_loop(0, num_steps, step, (start, jnp.zeros_like(start)))
-    f_x, jacobian, d = direction(x)
+    info = _settled(f, x, start, moved, direction(x), tolerance)
+    return implicit.attach(residual, x[0] if scalar else x, params), info
+
+
+def _settled(
+    f: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+    start: jax.Array,
+    moved: jax.Array,
+    newton: tuple[jax.Array, jax.Array, jax.Array],
+    tolerance: float | None,
+) -> RootInfo:
+    """Whether x, reached from ``start`` by a last move ``moved``, is a root, and a simple one.
+
+    ``newton`` is the residual at x, its Jacobian, and the step it would take next.
+    """
+    f_x, jacobian, d = newton
+    eps = float(jnp.finfo(x.dtype).eps)
     rows = jnp.abs(jacobian) @ jnp.abs(x)
     scale = jnp.maximum(rows, jnp.abs(f_x))
     size = jnp.max(jnp.abs(f_x) / jnp.where(scale > 0, scale, 1))
@@ -265,8 +292,7 @@ def newton(
         [Status.NOT_FINITE, Status.SINGULAR, Status.NOT_CONVERGED],
         Status.CONVERGED,
     ).astype(jnp.int32)
-    info = RootInfo(status == Status.CONVERGED, size, relative_step, status)
-    return implicit.attach(residual, x[0] if scalar else x, params), info
+    return RootInfo(status == Status.CONVERGED, size, relative_step, status)
 
 
 def _loses_rank(f: Callable[[jax.Array], jax.Array], x: jax.Array, reach: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ An insider with a secret about a distribution trades every contingent claim at o
 prices them. :func:`solve` finds the equilibrium, :func:`certify` says whether it is one.
 
     Game, solve     demand, profit, prices, certificate     canonical   symmetric game, alpha*(K)
-    certify         the five criteria of an equilibrium     options     claims as options
+    certify         the six criteria of an equilibrium      options     claims as options
     single_asset    any value distribution                  smiles      under a signal; black
     price_impact    of any claim on any other               toy         the example of section 2
     calibrate_smile      signals and prior from an option chain (imported when first used)
