@@ -616,6 +616,9 @@ def test_continuous_trading_in_incomplete_gamma_functions() -> None:
                 y = tail(1) * x ** (-p - 1) * mp.exp(q * x)  # −d log Sigma/dt
                 assert abs(lam**2 * x / y - 1) < 1e-10
                 assert abs(lam * beta / y - 1) < 1e-10
+    for name in ("lambda_", "beta", "Sigma"):
+        logs = getattr(found, f"log_{name.strip('_')}")
+        np.testing.assert_allclose(logs, np.log(getattr(found, name)), atol=1e-13, rtol=1e-14)
     kyle_lane, holden_lane = 4, 5
     helpers.assert_close(found.lambda_[kyle_lane], np.ones(TIMES.size), 1e-12)
     limit = holden.limit(holden.Params(1.0, 1.0, 1.25), TIMES)

@@ -258,6 +258,17 @@ def test_enough_insiders_reveal_everything_at_once() -> None:
     assert np.all(np.asarray(limit.Sigma) == 0)
     assert np.all(np.asarray(limit.lambda_) == 0)
     assert np.all(np.isinf(limit.beta))
+    logs = np.stack([limit.log_lambda, -limit.log_beta, limit.log_Sigma])
+    assert np.all(np.isneginf(logs))
+    # M = 1.333 just short of it: Sigma(.9) = sigma_v² .1^1333 is no number, its log is
+    limit = holden.limit(params._replace(num_insiders=1.333), 0.9)
+    assert float(limit.Sigma) == 0
+    g = 1.333 / (4 - 3 * 1.333)
+    exact = np.log([SIGMA_V / SIGMA_U * g**0.5, SIGMA_U / SIGMA_V * g**0.5 / 1.333, SIGMA_V**2])
+    exact += np.array([(g - 1) / 2, -(g + 1) / 2, g]) * np.log(0.1)
+    logs = np.stack([limit.log_lambda, limit.log_beta, limit.log_Sigma])
+    cancelled = 4 / (4 - 3 * 1.333)  # in g
+    np.testing.assert_allclose(logs, exact, rtol=2 * cancelled * jnp.finfo(limit.Sigma.dtype).eps)
 
 
 def test_limit_refuses_times_outside_the_day() -> None:

@@ -44,6 +44,12 @@ class Continuous(NamedTuple):
     per unit of time."""
     Sigma: jax.Array
     """Error variance Sigma(t), in price units squared."""
+    log_lambda: jax.Array
+    """Log of lambda(t)."""
+    log_beta: jax.Array
+    """Log of beta(t)."""
+    log_Sigma: jax.Array
+    """Log of Sigma(t)."""
     info: Info
     """Whether a root was found at all times, and its largest residual; scalars."""
 
@@ -90,10 +96,14 @@ def _continuous(params: Params, times: jax.Array) -> Continuous:
     x = jnp.exp(jnp.minimum(log_x, 0.9 * math.log(float(jnp.finfo(log_x.dtype).max))))
     log_y = jax.vmap(lambda x: _log_integral(p, q * x))(x) - jnp.log1p(-times.ravel())
     log_x, log_y = (z.reshape(times.shape) for z in (log_x, log_y))
+    log_v, log_u = jnp.log(sigma_v), jnp.log(sigma_u)
     fields = (
         sigma_v / sigma_u * jnp.exp((log_y - log_x) / 2),
         sigma_u / sigma_v * jnp.exp((log_y + log_x) / 2),
         sigma_v**2 * jnp.exp(-log_x),
+        (log_y - log_x) / 2 + log_v - log_u,
+        (log_y + log_x) / 2 + log_u - log_v,
+        2 * log_v - log_x,
     )
     one = jnp.ones((1,), sigma_v.dtype)
     exists = (c > 0) | (M < 4 / 3)

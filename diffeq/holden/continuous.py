@@ -19,6 +19,12 @@ class Limit(NamedTuple):
     """beta(t) of one insider."""
     Sigma: jax.Array
     """Sigma(t)."""
+    log_lambda: jax.Array
+    """Log of lambda(t); −inf where lambda is 0, as below."""
+    log_beta: jax.Array
+    """Log of beta(t)."""
+    log_Sigma: jax.Array
+    """Log of Sigma(t)."""
 
 
 def limit(params: Params, times: Any) -> Limit:
@@ -44,16 +50,27 @@ def limit(params: Params, times: Any) -> Limit:
 @jax.jit
 def _limit(params: Params, times: jax.Array) -> Limit:
     sigma_v, sigma_u, M, _ = params
-    left = 1 - times
+    left, log_left = 1 - times, jnp.log1p(-times)
+    log_v, log_u = jnp.log(sigma_v), jnp.log(sigma_u)
     gradual = M < 4 / 3
     g = jnp.where(gradual, M / jnp.where(gradual, 4 - 3 * M, 1), 1)
     path = Limit(
         lambda_=sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2),
         beta=sigma_u / sigma_v * jnp.sqrt(g) / M * left ** (-(g + 1) / 2),
         Sigma=sigma_v**2 * left**g,
+        log_lambda=log_v - log_u + jnp.log(g) / 2 + (g - 1) / 2 * log_left,
+        log_beta=log_u - log_v + jnp.log(g) / 2 - jnp.log(M) - (g + 1) / 2 * log_left,
+        log_Sigma=2 * log_v + g * log_left,
     )
-    at_once = Limit(jnp.zeros_like(left), jnp.full_like(left, jnp.inf), jnp.zeros_like(left))
-    at_once = at_once._replace(Sigma=jnp.where(times > 0, 0.0, sigma_v**2))
+    none, infinite = jnp.zeros_like(left), jnp.full_like(left, jnp.inf)
+    at_once = Limit(
+        lambda_=none,
+        beta=infinite,
+        Sigma=jnp.where(times > 0, 0.0, sigma_v**2),
+        log_lambda=-infinite,
+        log_beta=infinite,
+        log_Sigma=jnp.where(times > 0, -jnp.inf, 2 * log_v),
+    )
     either = jax.tree.map(lambda a, b: jnp.where(gradual, a, b), path, at_once)
     ok = in_domain(params) & jnp.all((times >= 0) & (times < 1))
     return poison(either, ok, (params, times))
