@@ -77,14 +77,23 @@ class Domain(Protocol):
         """The reading of each coordinate, given the names of the leaf's entries."""
         ...
 
+    def asked(self, x: _Floats, tolerance: float) -> _Bools:
+        """For which coordinates to ask the loss whether they run on (num_coordinates(x.shape),).
+
+        Args:
+            x: the estimate.
+            tolerance: how near to a bound may be at the bound, as a share of the width.
+        """
+        ...
+
     def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Which entries of x have run to an end of the domain (boolean, shape of x).
 
         Args:
             x: the estimate.
             runs_on: for each coordinate, whether the loss goes no higher however far it runs on
-                (:mod:`diffeq.calibrate.edges`); asked of open-ended domains only, else False.
-            tolerance: how near to a bound is at the bound, as a share of the width.
+                (:mod:`diffeq.calibrate.edges`); of no meaning for those not asked.
+            tolerance: as in `asked`.
         """
         ...
 
@@ -133,6 +142,10 @@ class Real(_Entrywise):
         """The entries themselves, in units of scale."""
         return tuple(Coordinate(name, is_log=False, unit=self.scale) for name in names)
 
+    def asked(self, x: _Floats, tolerance: float) -> _Bools:
+        """None: the line has no end."""
+        return np.zeros(x.size, bool)
+
     def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Never: the line has no end."""
         return np.zeros(x.shape, bool)
@@ -156,6 +169,10 @@ class Positive(_Entrywise):
         # Without the clip a wild trial step returns 0 or inf, which are not in the domain.
         x = jnp.exp(jnp.clip(u, math.log(range_.tiny) + 1, math.log(range_.max) - 1))
         return jnp.reshape(x, x0.shape)
+
+    def asked(self, x: _Floats, tolerance: float) -> _Bools:
+        """All: 0 and infinity are no numbers to be near to."""
+        return np.ones(x.size, bool)
 
     def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Where the loss does not end the run: 0 and infinity are no numbers to be near to."""
@@ -212,10 +229,14 @@ class Interval(_Entrywise):
         place = f"({{}}{shift}){width}" if shift else f"{{}}{width}"
         return tuple(Coordinate(f"logit({place.format(name)})", is_log=False) for name in names)
 
-    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
-        """Nearer to a bound than the fraction `tolerance` of the width."""
+    def asked(self, x: _Floats, tolerance: float) -> _Bools:
+        """Those nearer to a bound than the fraction `tolerance` of the width."""
         distance = np.minimum(x - self.low, self.high - x)
-        return np.asarray(distance < tolerance * (self.high - self.low))
+        return np.ravel(distance < tolerance * (self.high - self.low))
+
+    def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
+        """Near to a bound, and running on to it: a small probability may be well known."""
+        return np.reshape(self.asked(x, tolerance) & runs_on, x.shape)
 
 
 @dataclass(frozen=True)
@@ -255,9 +276,15 @@ class Simplex:
         """Each entry over the last, in logs."""
         return tuple(Coordinate(f"({name} / {names[-1]})", is_log=True) for name in names[:-1])
 
+    def asked(self, x: _Floats, tolerance: float) -> _Bools:
+        """Those of entries below `tolerance`; all where the last is, as then all run together."""
+        near = x < tolerance
+        return np.asarray(near[:-1] | near[-1])
+
     def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
-        """Entries below `tolerance`."""
-        return np.asarray(x < tolerance)
+        """Entries below `tolerance` that run on to 0; the last when the large ones run on."""
+        near = x < tolerance
+        return np.asarray(near & np.append(runs_on, (runs_on & ~near[:-1]).any()))
 
 
 @dataclass(frozen=True)
@@ -283,6 +310,10 @@ class Fixed:
     def coordinates(self, names: tuple[str, ...]) -> tuple[Coordinate, ...]:
         """None."""
         return ()
+
+    def asked(self, x: _Floats, tolerance: float) -> _Bools:
+        """None."""
+        return np.zeros(0, bool)
 
     def at_edge(self, x: _Floats, runs_on: _Bools, tolerance: float) -> _Bools:
         """Never."""

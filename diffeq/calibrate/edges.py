@@ -1,11 +1,13 @@
 """Which parameters ran to an end of their domain, where a standard error would mean nothing.
 
-An end that is a number (0 and 1 of a probability) is near or not. The ends of a positive parameter,
-0 and infinity, are nowhere in its logarithm, and how far it came from its start says nothing: the
-start may have been poor. There the loss itself is asked, in the logarithm, which has no units: the
-parameter is at an edge when going on, by a factor e and by e⁷ ≈ 1100, the others following, does
-not raise the loss, while going back, by e⁷ or to its start, does. A loss that rises on both sides
-has its minimum between them, and one that rises on none does not depend on the parameter.
+An end that is a number (0 and 1 of a probability) is near or not; but a probability of 1e-6 may be
+well known. The ends of a positive parameter, 0 and infinity, are nowhere in its logarithm, and how
+far it came from its start says nothing: the start may have been poor. So the loss itself is asked,
+of every positive parameter and of what is near an end, in the logarithm (or logit), which has no
+units: the parameter is at an edge when going on, by a factor e and by e⁷ ≈ 1100, the others
+following, does not raise the loss, while going back, by e⁷ or to its start, does. A loss that rises
+on both sides has its minimum between them, and one that rises on none does not depend on the
+parameter.
 
 The others follow along the valley floor of the fit's curvature H: the v of least v'Hv with v_i = 1.
 So two parameters that run together, their product staying what the data say, are both found; and
@@ -21,7 +23,7 @@ import numpy as np
 from diffeq.calibrate.coordinates import Layout, Params
 from diffeq.calibrate.domains import Positive
 
-__all__ = ["at_edges", "open_ended", "probes", "runs_on"]
+__all__ = ["asked", "at_edges", "open_ended", "probes", "runs_on"]
 
 _Array = np.ndarray[Any, Any]
 _STEPS = np.array([1.0, 7.0])  # how far to go on, in the logarithm
@@ -33,17 +35,23 @@ def open_ended(layout: Layout) -> _Array:
     return np.concatenate([np.full(size, isinstance(at, Positive)) for at, size in pairs])
 
 
-def probes(u: _Array, start: _Array, factor: _Array, is_open: _Array) -> _Array:
+def asked(layout: Layout, estimates: Params, tolerance: float) -> _Array:
+    """For which of the d coordinates to ask the loss, (d,) bool; arguments as in `at_edges`."""
+    leaves = zip(layout.domains, jax.tree.leaves(estimates), strict=True)
+    return np.concatenate([at.asked(np.asarray(x, np.float64), tolerance) for at, x in leaves])
+
+
+def probes(u: _Array, start: _Array, factor: _Array, is_asked: _Array) -> _Array:
     """Where to ask the loss, (p, 5, d): both steps down, both up, and back at the start.
 
     Args:
       u: coordinates of the estimate, (d,).
       start: those of the first start, (d,).
       factor: R with R'R = H (up to scale), or H itself, (m, d).
-      is_open: which p coordinates to ask about, (d,).
+      is_asked: which p coordinates to ask about, (d,).
     """
-    points = np.zeros((int(is_open.sum()), 2 * len(_STEPS) + 1, len(u)), u.dtype)
-    for at, i in zip(points, np.flatnonzero(is_open), strict=True):
+    points = np.zeros((int(is_asked.sum()), 2 * len(_STEPS) + 1, len(u)), u.dtype)
+    for at, i in zip(points, np.flatnonzero(is_asked), strict=True):
         steps = np.concatenate([-_STEPS, _STEPS, [start[i] - u[i]]])
         at[:] = u + steps[:, None] * _valley(factor, int(i))
     return points
@@ -64,7 +72,7 @@ def _valley(factor: _Array, i: int) -> _Array:
 
 
 def runs_on(loss: float, probed: _Array, nothing: float) -> _Array:
-    """Which of the p open-ended coordinates run on without end, (p,) bool.
+    """Which of the p coordinates asked about run on without end, (p,) bool.
 
     Args:
       loss: at the estimate.

@@ -102,14 +102,13 @@ def conclude(
     best = _best(lanes)
     u: _Array = np.take_along_axis(np.asarray(lanes.u), best[..., None, None], axis=-2)[..., 0, :]
     derivatives = jax.tree.map(np.asarray, differentiate(problem, robust, u, inputs, key))
-    probed = _probed(problem, u, derivatives.factor, inputs, key)
+    is_asked = _asked(problem, values, best, float(np.sqrt(tolerance)))
+    probed = _probed(problem, u, derivatives.factor, is_asked, inputs, key)
     done = _Done(lanes, trace, values, probed, derivatives, best)
     if not problem.many:
-        return (_one(problem, done, tolerance, robust),)
-    return tuple(
-        _one(problem, jax.tree.map(lambda x, i=i: np.asarray(x)[i], done), tolerance, robust)
-        for i in range(len(best))
-    )
+        return (_one(problem, done, is_asked, tolerance, robust),)
+    sets = (jax.tree.map(lambda x, i=i: np.asarray(x)[i], done) for i in range(len(best)))
+    return tuple(_one(problem, one, is_asked, tolerance, robust) for one in sets)
 
 
 class _Done(NamedTuple):
@@ -137,31 +136,40 @@ def _converged(lanes: descent.Lane) -> _Array:
     return np.isin(np.asarray(lanes.status), (descent.GRADIENT, descent.ROUNDING))
 
 
-def _probed(problem: Problem, u: _Array, factor: _Array, inputs: Inputs, key: jax.Array) -> _Array:
+def _asked(problem: Problem, values: Params, best: _Array, tolerance: float) -> _Array:
+    """The coordinates of which `edges` asks the loss, in some data set, (d,) bool."""
+    at = [(i, b) for i, b in enumerate(best)] if problem.many else [(best,)]
+    estimates = (jax.tree.map(lambda x, i=i: x[i], values) for i in at)
+    return np.any([edges.asked(problem.layout, one, tolerance) for one in estimates], axis=0)
+
+
+def _probed(
+    problem: Problem, u: _Array, factor: _Array, is_asked: _Array, inputs: Inputs, key: jax.Array
+) -> _Array:
     """The loss where `edges` asks for it around the estimates u ([D,] d): ([D,] p, 5)."""
-    unconstrain, is_open = problem.layout.unconstrain, edges.open_ended(problem.layout)
+    unconstrain = problem.layout.unconstrain
     if problem.many:
         sets = zip(u, np.asarray(jax.vmap(unconstrain)(inputs.params0)), factor, strict=True)
-        points = np.stack([edges.probes(*one, is_open) for one in sets])
+        points = np.stack([edges.probes(*one, is_asked) for one in sets])
     else:
-        points = edges.probes(u, np.asarray(unconstrain(inputs.params0)), factor, is_open)
-    if not is_open.any():
+        points = edges.probes(u, np.asarray(unconstrain(inputs.params0)), factor, is_asked)
+    if not is_asked.any():
         return np.zeros(points.shape[:-1])
     return np.asarray(losses(problem, points, inputs, key), np.float64)
 
 
-def _one(problem: Problem, done: _Done, tolerance: float, robust: bool) -> Calibration:
+def _one(
+    problem: Problem, done: _Done, is_asked: _Array, tolerance: float, robust: bool
+) -> Calibration:
     """The Calibration of one data set."""
     layout, lanes, best = problem.layout, done.lanes, int(done.best)
     estimates = jax.tree.map(lambda x: x[best], done.values)
     loss, names = float(lanes.loss[best]), _free_names(layout)
     epsilon = float(np.finfo(layout.dtype).eps)
-    runs_on = edges.open_ended(layout)
-    if _converged(lanes)[best] or problem.rule.stochastic:  # else it has not run to anywhere yet
+    runs_on = ~edges.open_ended(layout)  # unfinished: it has not run to anywhere, but may be near
+    if _converged(lanes)[best] or problem.rule.stochastic:
         nothing = stopping.nothing(loss, float(lanes.scale[best]), tolerance, epsilon)
-        runs_on[runs_on] = edges.runs_on(loss, done.probed, nothing)
-    else:
-        runs_on[:] = False
+        runs_on[is_asked] = edges.runs_on(loss, done.probed, nothing)
     at_edge, held = edges.at_edges(layout, estimates, runs_on, float(np.sqrt(tolerance)))
     factor, meat, natural = (np.asarray(x, np.float64) for x in done.derivatives[:3])
     curvature = Curvature(

@@ -177,7 +177,7 @@ def _check_options(problem: Problem, inputs: Inputs, options: _Options) -> None:
             raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
     for name in ("num_starts", "max_steps", "block_steps"):
         value = getattr(options, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
     for name, number in (("spread", options.spread), ("tolerance", options.cut(problem.layout))):
         if not (number > 0 and np.isfinite(number)):
@@ -192,6 +192,8 @@ def _check_options(problem: Problem, inputs: Inputs, options: _Options) -> None:
         )
     if options.key is None and (options.num_starts > 1 or stochastic):
         raise ValueError("key: expected jax.random.key(seed) for several starts, got None")
+    if not (options.key is None or isinstance(options.key, jax.Array)):
+        raise TypeError(f"key: expected jax.random.key(seed), got {options.key!r}")
     try:
         hash(problem)
     except TypeError as error:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaincc, xlogy
+from jax.scipy.special import gammaincc
 
 from diffeq import validate
 from diffeq.check import Info, poison
@@ -68,7 +68,7 @@ class Arrivals(NamedTuple):
     fit: Fit
     """Depth by depth."""
     info: Info
-    """Whether an estimate exists and k > 0; the residual of the equation of k."""
+    """Whether an estimate exists, k > 0, and A is within range; residual of the equation of k."""
 
 
 def from_exposures(depth: Any, exposure: Any, fills: Any) -> Arrivals:
@@ -116,27 +116,25 @@ def _from_exposures(depth: jax.Array, exposure: jax.Array, fills: jax.Array) -> 
     N = jnp.sum(fills)
     low, high = jnp.min(depth), jnp.max(depth)
     unit = high - low
-    x = (depth - low) / unit  # in [0, 1], where the equation of k · unit is solved
+    # depths from the end nearer to the fills, so that a mean near it keeps its digits
+    far = jnp.sum(fills * (depth - low)) > jnp.sum(fills * (high - depth))
+    end, side = jnp.where(far, high, low), jnp.where(far, -1.0, 1.0).astype(depth.dtype)
+    # in [0, 1], where the equation of kappa = side k unit is solved; and from the other end
+    x, rest = (jnp.abs(depth - at) / unit for at in (end, jnp.where(far, low, high)))
     mean = jnp.sum(fills * x) / jnp.where(N > 0, N, 1)
-
-    def excess(kappa: jax.Array, data: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        x, exposure, mean = data
-        return jax.nn.softmax(jnp.log(exposure) - kappa * x) @ x - mean
-
-    # the mean depth under exp(−kappa x) is within e^−|kappa| of an end
-    bound = -2 * float(np.log(jnp.finfo(x.dtype).eps)) / jnp.maximum(_gap(x), 1e-3)
-    kappa, info = root.bracketed(excess, -bound, bound, (x, exposure, mean))
-    k = kappa / unit
+    bracket = _bound(rest, exposure, 1 - mean), _bound(x, exposure, mean)
+    kappa, info = root.bracketed(_excess, -bracket[0], bracket[1], (x, exposure, mean))
+    k = side * kappa / unit
     weight = jax.nn.softmax(jnp.log(exposure) - kappa * x)
     center = weight @ x
     variance = weight @ (x - center) ** 2
-    # Σ tau e^(−k delta), delta itself: relative to the nearest depth first
-    A = N / jnp.sum(exposure * jnp.exp(-kappa * x)) * jnp.exp(k * low)
-    at_zero = low / unit + center  # exposure-weighted mean depth, in units
+    # Σ tau e^(−k delta), delta itself: relative to that end first
+    A = N / jnp.sum(exposure * jnp.exp(-kappa * x)) * jnp.exp(k * end)
+    at_zero = end / unit + side * center  # exposure-weighted mean depth, in units
     var_kappa = 1 / (N * variance)
     var_log_A = 1 / N + at_zero**2 * var_kappa
     expected = N * weight
-    deviance = 2 * jnp.sum(xlogy(fills, fills / expected) - (fills - expected))
+    deviance = _deviance(fills, expected)
     freedom = depth.shape[0] - 2
     p_value = gammaincc(freedom / 2, deviance / 2) if freedom > 0 else jnp.full_like(k, jnp.nan)
     estimates = (
@@ -146,18 +144,42 @@ def _from_exposures(depth: jax.Array, exposure: jax.Array, fills: jax.Array) -> 
         jnp.sqrt(var_kappa) / unit,
         at_zero * jnp.sqrt(var_kappa / var_log_A),
         deviance,
+        p_value,
+        Fit(depth, fills / exposure, expected / exposure, expected),
     )
-    inside = (N > 0) & (mean > 0) & (mean < 1) & jnp.all(exposure > 0) & (unit > 0)
-    ok = info.converged & inside & (k > 0)
-    found = poison(estimates, info.converged & inside, (depth, exposure, fills))
-    fit = Fit(depth, fills / exposure, expected / exposure, expected)
-    return Arrivals(*found, p_value, fit, Info(ok, info.residual))
+    inside = (mean > 0) & (mean < 1) & (unit > 0)
+    proper = jnp.all((exposure > 0) & jnp.isfinite(exposure) & (fills >= 0))
+    good = info.converged & inside & proper
+    found = poison(estimates, good, (depth, exposure, fills))
+    return Arrivals(*found, Info(good & (k > 0) & jnp.isfinite(A), info.residual))
 
 
-def _gap(x: jax.Array) -> jax.Array:
-    """The smaller distance of an end of [0, 1] to the nearest other depth."""
-    inner = jnp.where(x > 0, x, jnp.inf), jnp.where(x < 1, 1 - x, jnp.inf)
-    return jnp.minimum(jnp.min(inner[0]), jnp.min(inner[1]))
+def _excess(kappa: jax.Array, data: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """Mean of x under exposure e^(−kappa x), less the mean filled depth."""
+    x, exposure, mean = data
+    return jax.nn.softmax(jnp.log(exposure) - kappa * x) @ x - mean
+
+
+def _bound(x: jax.Array, exposure: jax.Array, mean: jax.Array) -> jax.Array:
+    """A kappa at which the mean of x in [0, 1] under exposure e^(−kappa x) is at most ``mean``.
+
+    With g the least x > 0 it is at most (T/T_0) g e^(−kappa g) for kappa g ≥ 1, T_0 and T the
+    exposures at x = 0 and beyond.
+    """
+    beyond = x > 0
+    g = jnp.min(jnp.where(beyond, x, 1))
+    T_0, T = jnp.sum(jnp.where(beyond, 0, exposure)), jnp.sum(jnp.where(beyond, exposure, 0))
+    return (1 + jnp.maximum(jnp.log(T) - jnp.log(T_0) + jnp.log(g) - jnp.log(mean), 0)) / g
+
+
+def _deviance(seen: jax.Array, expected: jax.Array) -> jax.Array:
+    """2 Σ [n log(n/expected) − (n − expected)], n log written so that near fits keep digits."""
+    some = seen > 0
+    n = jnp.where(some, seen, 1)
+    d = jnp.where(some, (expected - n) / n, 0)
+    log = jnp.where(jnp.abs(d) < 0.5, jnp.log1p(d), jnp.log(jnp.where(some, expected / n, 1)))
+    total = 2 * jnp.sum(jnp.where(some, n * (d - log), expected))
+    return jnp.maximum(total, 0)  # rounding of a perfect fit
 
 
 def from_trade_through(
@@ -189,11 +211,12 @@ def from_trade_through(
     (1.0, 0.3)
     """
     depth, least_depth = validate.array("depth", depth), validate.array("least_depth", least_depth)
-    duration = validate.array("duration", duration)
+    duration, tick = validate.array("duration", duration), validate.array("tick", tick)
     for name, x, ndim in (
         ("depth", depth, 1),
         ("duration", duration, 0),
         ("least_depth", least_depth, 0),
+        ("tick", 1.0 if tick is None else tick, 0),
     ):
         if np.ndim(x) != ndim or np.size(x) == 0:
             wanted = "shape (N,), N ≥ 1" if ndim else "a scalar"
@@ -202,7 +225,6 @@ def from_trade_through(
     validate.positive("duration", duration)
     dtype = jnp.result_type(float, depth)
     if tick is not None:
-        tick = validate.array("tick", tick)
         validate.positive("tick", tick)
     concrete = not any(isinstance(x, jax.core.Tracer) for x in (depth, least_depth, tick))
     if concrete:
@@ -254,11 +276,13 @@ def _from_trade_through(
     seen, expected = reached - jnp.append(reached[1:], 0.0), N * share
     A = N / duration * jnp.exp(k * least)
     sd_log_A = jnp.sqrt(1 / N + (least * se_k) ** 2)
-    deviance = 2 * jnp.sum(xlogy(seen, seen / expected) - (seen - expected))
+    deviance = _deviance(seen, expected)
     correlation = least * se_k / sd_log_A
-    good = deeper & (duration > 0) & jnp.all(past >= 0)
-    estimates = (A, k, A * sd_log_A, se_k, correlation, deviance, gammaincc(4.0, deviance / 2))
-    found = poison(estimates, good, (past, duration, least))
-    depths = least + ends
-    fit = Fit(depths, reached / duration, A * jnp.exp(-k * depths), expected)
-    return Arrivals(*found, fit, Info(good, jnp.zeros_like(A)))
+    step = jnp.ones_like(least) if tick is None else tick
+    finite = jnp.isfinite(mean) & jnp.isfinite(duration) & jnp.isfinite(least) & jnp.isfinite(step)
+    good = deeper & finite & (duration > 0) & (step > 0) & jnp.all(past >= 0)
+    fit = Fit(least + ends, reached / duration, N / duration * jnp.exp(-k * ends), expected)
+    p_value = gammaincc(4.0, deviance / 2)
+    estimates = (A, k, A * sd_log_A, se_k, correlation, deviance, p_value, fit)
+    found = poison(estimates, good, (past, duration, least, step))
+    return Arrivals(*found, Info(good & jnp.isfinite(A), jnp.zeros_like(A)))

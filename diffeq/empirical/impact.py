@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
+from diffeq import validate
 from diffeq.empirical.readers.records import Floats, Signs, Tape
 
 DAY = 86_400.0
@@ -152,9 +153,7 @@ def _edges(first: float, last: float, width: float | None, count: int | None) ->
     if (width is None) == (count is None):
         raise ValueError("give one of interval_s and num_intervals")
     if count is not None:
-        if count < 1:
-            raise ValueError(f"num_intervals must be at least 1, got {count}")
-        return np.linspace(first, last, count + 1)
+        return np.linspace(first, last, validate.count("num_intervals", count) + 1)
     assert width is not None
     if not 0 < width < np.inf:
         raise ValueError(f"interval_s must be positive, got {width}")
@@ -190,6 +189,7 @@ def regress(
     Raises:
         ValueError: Shapes that differ or are not (n,), fewer than 3 intervals, NaN or infinite
             values, flow that does not vary, mids that never move, or lags out of range.
+        TypeError: Lags that are no int.
     """
     y, x = jnp.asarray(mid_change), jnp.asarray(signed_flow)
     dtype = jnp.result_type(float, y, x)
@@ -240,9 +240,9 @@ def by_time_of_day(
 
 
 def _checked_lags(lags: int, n: int) -> int:
-    if not 0 <= lags < n:
+    if validate.count("lags", lags, minimum=0) >= n:
         raise ValueError(f"lags: expected between 0 and n − 1 = {n - 1}, got {lags}")
-    return lags
+    return int(lags)
 
 
 def _check_varies(name: str, values: jax.Array, complaint: str) -> None:
@@ -262,26 +262,37 @@ def _fit(
     """The regression over the rows `used`; NaN for fewer than 3 rows or flow without variance."""
     n = jnp.sum(used)
     (x_mean, x_dev), (y_mean, y_dev) = (_centred(z, used, n) for z in (x, y))
+    x_unit, y_unit = _unit(x_dev), _unit(y_dev)
+    x_dev, y_dev = x_dev / x_unit, y_dev / y_unit  # squares of 1e20 would leave float32's range
     x_squares, y_squares = jnp.sum(x_dev**2), jnp.sum(y_dev**2)
-    lambda_ = jnp.where(n >= 3, jnp.sum(x_dev * y_dev) / x_squares, jnp.nan)
-    residual = y_dev - lambda_ * x_dev  # 0 on rows not used
+    slope = jnp.where(n >= 3, jnp.sum(x_dev * y_dev) / x_squares, jnp.nan)
+    residual = y_dev - slope * x_dev  # 0 on rows not used
     slope_scores = x_dev * residual / x_squares
-    intercept_scores = jnp.where(used, residual / n - x_mean * slope_scores, 0)
+    intercept_scores = jnp.where(used, residual / n - x_mean / x_unit * slope_scores, 0)
     correction = n / (n - 2)
-    lambda_error, intercept_error = (
+    slope_error, intercept_error = (
         jnp.sqrt(correction * _bartlett(scores, lags, max_lags))
         for scores in (slope_scores, intercept_scores)
     )
+    lambda_ = slope * (y_unit / x_unit)
     return Regression(
         lambda_=lambda_,
         intercept=y_mean - lambda_ * x_mean,
-        lambda_error=lambda_error,
-        intercept_error=intercept_error,
-        t=lambda_ / lambda_error,
+        lambda_error=slope_error * (y_unit / x_unit),
+        intercept_error=intercept_error * y_unit,
+        t=slope / slope_error,
         r_squared=1 - jnp.sum(residual**2) / y_squares,
         num_intervals=n,
         lags=lags,
     )
+
+
+def _unit(deviation: jax.Array) -> jax.Array:
+    """A power of two, so that dividing is exact, near the largest deviation; 1 if all are zero."""
+    dtype = jnp.finfo(deviation.dtype)
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(deviation)))
+    unit = jax.lax.reduce_precision(largest, exponent_bits=dtype.nexp, mantissa_bits=0)
+    return jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
 
 
 def _centred(z: jax.Array, used: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -176,8 +176,9 @@ def fill_rates(
     Reference: see :func:`~.arrivals.from_trade_through`.
     """
     found = []
+    # a depth is a difference of prices, and carries their rounding
+    loose = 8 * np.finfo(np.float64).eps * float(np.abs(orders.mid).max(initial=0.0))
     for name, sign in (("bid", -1), ("ask", 1)):
-        loose = 1e-9 * (1.0 if tick is None else tick)
         depth = orders.depth[orders.sign == sign]
         depth = depth[depth >= least_depth - loose]
         if depth.size == 0:

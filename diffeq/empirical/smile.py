@@ -14,7 +14,7 @@ little for a put while interest is low and it is out of the money. In-the-money 
 inverted, but they enter parity and pull D up a little. With dividends more is neglected.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,12 +99,16 @@ def smile(
       ValueError: an expiry that the chain does not have or that has passed; no date; a contract
         quoted twice in a chain without times; too few pairs for parity; no quote left.
     """
+    for name, limit in (("max_spread", max_spread), ("max_age_s", max_age_s)):
+        if limit is not None and not limit >= 0:  # NaN too, which would let everything pass
+            raise ValueError(f"{name}: expected a number ≥ 0, got {limit}")
     when = _moment(chain, as_of)
-    expiry = np.datetime64(expiry, "D")
+    expiry = _instant("expiry", expiry, "D")
     if expiry not in chain.expiry:
         has = ", ".join(map(str, np.unique(chain.expiry)))
         raise ValueError(f"expiry: expected one of {has}, got {expiry}")
-    years = float((np.datetime64(f"{expiry}T{expiry_time}", "ns") - when) / (365 * _DAY))
+    end = _instant("expiry_time", f"{expiry}T{expiry_time}", "ns")
+    years = float((end - when) / (365 * _DAY))
     if not years > 0:
         raise ValueError(f"as_of: expected a moment before expiry, got {when} for {expiry}")
 
@@ -148,10 +152,17 @@ def smile(
 
 def _moment(chain: OptionChain, as_of: Any) -> np.datetime64:
     if as_of is not None:
-        return np.datetime64(as_of, "ns")
+        return _instant("as_of", as_of, "ns")
     if chain.origin is None or np.isnan(chain.time).all():
         raise ValueError("as_of: expected the moment of valuation, for the chain states no date")
     return chain.origin + np.timedelta64(round(float(np.nanmax(chain.time)) * 1e9), "ns")
+
+
+def _instant(name: str, value: Any, unit: Literal["D", "ns"]) -> np.datetime64:
+    try:
+        return np.datetime64(value, unit)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected ISO 8601, 2015-12-24T12:00, got {value!r}") from error
 
 
 def _select_snapshot(

@@ -57,7 +57,8 @@ class TwoScale(NamedTuple):
     se_sigma: float
     """Its standard error."""
     variance: float
-    """TSRV, price units squared over the whole record; it may be negative, and is then flagged."""
+    """TSRV, price units squared over the whole record; it may be negative, and is then flagged. The
+    first and last K returns count for less: of a constant sigma it finds (n − K + 1)/(n + 1)."""
     se_variance: float
     """Its standard error, as in the module's formula."""
     noise_variance: float

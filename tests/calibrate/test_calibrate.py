@@ -414,6 +414,7 @@ def test_table():
     [
         ({"num_starts": 0}, ValueError, "num_starts: expected a whole number >= 1, got 0"),
         ({"num_starts": 2}, ValueError, "key: expected"),
+        ({"num_starts": 2, "key": 0}, TypeError, "key: expected jax.random.key.seed., got 0"),
         ({"max_steps": 1.5}, ValueError, "max_steps"),
         ({"block_steps": 0}, ValueError, "block_steps"),
         ({"tolerance": -1.0}, ValueError, "tolerance"),

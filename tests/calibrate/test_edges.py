@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffeq.calibrate import Positive, calibrate, calibrate_many
+from diffeq.calibrate import Positive, Simplex, UnitInterval, calibrate, calibrate_many
 
 X64 = jax.config.jax_enable_x64
 N = 400
@@ -87,3 +87,33 @@ def test_each_of_many_data_sets_is_judged_by_itself():
     assert [fit.identification.at_edge for fit in fits] == [("a",), ()]
     wanted = np.sqrt(np.mean((1.5 * SAMPLE) ** 2) - 1)
     np.testing.assert_allclose(fits[1].params["a"], wanted, rtol=1e-6 if X64 else 1e-2)
+
+
+def shares(params, counts):
+    """Binomial and multinomial likelihoods: k of n, and counts by kind."""
+    k, n, kinds = counts
+    p, w = params["p"], params["w"]
+    return -(k * jnp.log(p) + (n - k) * jnp.log1p(-p)) - jnp.sum(kinds * jnp.log(w))
+
+
+def test_a_small_probability_may_be_well_known():
+    """Near its bound, but no nearer than the data say: √(p(1 − p)/n), as everywhere else.
+
+    4 in 1000 are near in float32, one in a million in float64; the last data set has none at all.
+    """
+    k, n = (1000.0, 1e9) if X64 else (4.0, 1000.0)
+    counts = (np.array([1e3 * k, 1e3 * k, 0.0]), np.full(3, 1e3 * n),
+              np.array([[k, n / 2, n / 2], [n / 2, n / 2, k], [0.0, n / 2, n / 2]]))  # fmt: skip
+    start = {"p": np.full(3, 0.5), "w": np.full((3, 3), 1 / 3)}
+    fits = calibrate_many(shares, start, counts, domains={"p": UnitInterval(), "w": Simplex()})
+    assert [fit.identification.at_edge for fit in fits] == [(), (), ("p", "w[0]")]
+    p = k / n
+    for fit, small in zip(fits[:2], (0, 2), strict=True):
+        np.testing.assert_allclose(fit.params["p"], p, rtol=1e-3)
+        error = np.sqrt(p * (1 - p) / n / 1e3)
+        rtol = 1e-2 if X64 else 0.1  # the search stops where the gradient is 2e-5 of the loss
+        np.testing.assert_allclose(fit.standard_errors["p"], error, rtol=rtol)
+        share = k / (n + k)
+        error = np.sqrt(share * (1 - share) / (n + k))
+        np.testing.assert_allclose(fit.standard_errors["w"][small], error, rtol=rtol)
+    assert np.isnan(fits[2].standard_errors["p"]) and np.isnan(fits[2].standard_errors["w"][0])

@@ -73,6 +73,52 @@ def test_what_cannot_be_estimated_is_flagged() -> None:
     assert not bool(rising.info.converged) and float(rising.k) < 0
     flat = from_trade_through(np.ones(200), 5.0, least_depth=1.0)
     assert not bool(flat.info.converged) and np.isnan(flat.k)
+    # A beyond the floating range
+    assert not bool(from_exposures(1e6 + depth, exposure, [9, 5, 2, 2, 1, 1]).info.converged)
+
+
+def test_bad_lanes_are_nan_throughout_and_good_ones_untouched() -> None:
+    """In every field and derivative, the test of fit among them; traced values are not refused."""
+    depth, exposure = np.arange(6.0), np.full(6, 10.0)
+    fills = np.array([[9.0, 5, 2, 2, 1, 1], [0.0] * 6, [9.0, 5, -2, 2, 1, 1], [9.0, 5, 2, 2, 1, 1]])
+    tau = np.stack([exposure, exposure, exposure, exposure * np.inf])
+
+    def estimate(fills: Any, tau: Any) -> tuple[Any, Any]:
+        found, pull = jax.vjp(lambda n: from_exposures(depth, tau, n)[:-1], fills)
+        return (found, pull(jax.tree.map(jnp.ones_like, found))), from_exposures(
+            depth, tau, fills
+        ).info.converged
+
+    lanes, converged = jax.jit(jax.vmap(estimate))(fills, tau)
+    assert converged.tolist() == [True, False, False, False]
+    for leaf in jax.tree.leaves(lanes):
+        assert np.isfinite(leaf[0]).all() and np.isnan(leaf[1:]).all()
+
+    ticks = jax.jit(jax.vmap(lambda tick: from_trade_through(depth, 5.0, tick=tick)))
+    found = ticks(jnp.asarray([1.0, 0.0, -3.0, jnp.inf]))
+    assert found.info.converged.tolist() == [True, False, False, False]
+    for leaf in jax.tree.leaves(found[:-1]):
+        assert np.isfinite(leaf[0]).all() and np.isnan(leaf[1:]).all()
+    helpers.assert_close(found.k[0], np.log1p(1 / 2.5), 10 * EPS)
+
+
+def test_depths_that_nearly_tie() -> None:
+    """Fills 10 to 1 at depths 1e-6 apart: k = log(10)/1e-6, whatever stands far away unfilled."""
+    depth, fills = np.array([0.0, 1e-6, 1, 2, 3, 4]), np.array([10, 1, 0, 0, 0, 0])
+    k = np.log(10) / 1e-6
+    near = from_exposures(depth, np.ones(6), fills)
+    assert bool(near.info.converged) and float(near.p_value) > 0.999
+    helpers.assert_close(near.k, k, 1e2 * EPS)
+    mirrored = from_exposures(-depth[::-1], np.ones(6), fills[::-1])  # flagged: it rises
+    helpers.assert_close(mirrored.k, -k, 1e2 * EPS)
+    assert not bool(mirrored.info.converged)
+
+
+def test_a_perfect_fit_has_no_deviance() -> None:
+    """Fills halved by each unit of depth, millions of them: n log(n/e) − (n − e) is rounding."""
+    found = from_exposures(np.arange(6.0), np.full(6, 9.0), 100_000 * 2 ** np.arange(5, -1, -1))
+    helpers.assert_close(found.k, np.log(2), 1e2 * EPS)
+    assert 0 <= float(found.deviance) < 1e-3 and float(found.p_value) > 0.999
 
 
 def test_trade_through_closed_forms() -> None:
@@ -146,6 +192,7 @@ def test_the_estimate_is_differentiable_in_the_data() -> None:
         (lambda: from_trade_through([1.0], -1.0), "duration"),
         (lambda: from_trade_through([1.0, 0.2], 1.0, least_depth=0.5), r"depth\[1\]"),
         (lambda: from_trade_through([0.5, 0.75], 1.0, tick=0.5), r"depth\[1\]"),
+        (lambda: from_trade_through([0.5, 1.0], 1.0, tick=[0.5, 0.5]), "tick: expected a scalar"),
     ],
 )
 def test_bad_input_is_named(call: Any, message: str) -> None:

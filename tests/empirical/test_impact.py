@@ -107,6 +107,14 @@ def test_units():
     np.testing.assert_allclose(scaled.lambda_error, 32 * plain.lambda_error, rtol=TOLERANCE)
     np.testing.assert_allclose(scaled.intercept_error, 8 * plain.intercept_error, rtol=TOLERANCE)
     np.testing.assert_allclose(scaled.t, plain.t, rtol=TOLERANCE)
+    far = 2.0 ** (80 if X64 is False else 600)  # its square is out of range
+    for a, b in ((far, 1.0), (1 / far, 1.0), (1.0, far), (1.0, 1 / far), (far, far)):
+        scaled = impact.regress(a * y, b * x)
+        found = [scaled.lambda_ * (b / a), scaled.lambda_error * (b / a), scaled.t]
+        expected = [plain.lambda_, plain.lambda_error, plain.t]
+        np.testing.assert_allclose(found, expected, rtol=TOLERANCE)
+        np.testing.assert_allclose(scaled.intercept_error / a, plain.intercept_error, rtol=1e-5)
+        np.testing.assert_allclose(scaled.r_squared, plain.r_squared, rtol=1e-5)
 
 
 @pytest.mark.float64
@@ -175,6 +183,12 @@ def test_under_a_transformation_bad_data_is_nan():
 def test_regress_refuses(y, x, lags, message):
     with pytest.raises(ValueError, match=message):
         impact.regress(np.array(y, float), np.array(x, float), lags=lags)
+
+
+@pytest.mark.parametrize("lags", [2.0, True, "2"])
+def test_lags_are_a_count(lags):
+    with pytest.raises(TypeError, match="lags: expected a Python int"):
+        impact.regress(*sample(12), lags=lags)
 
 
 def random_tape(seed: int, num_trades: int = 200, last: int = 400) -> Tape:

@@ -40,6 +40,8 @@ def test_lobster_events(tmp_path):
     assert events.ask[0].tolist() == [585.94, 585.98] and events.bid[0].tolist() == [585.33, 585.3]
     assert np.isnan(events.bid[3]).all() and np.isnan(events.ask[3, 1])
     assert events.bid_size[3].tolist() == [0, 0] and events.ask_size[1].tolist() == [182, 200]
+    long = lobster_files(tmp_path, MESSAGES.replace("16113584", str(2**60 + 1)))  # no float
+    assert readers.lobster.events(*long).order_id[1] == 2**60 + 1
 
 
 def test_lobster_tape(tmp_path):

@@ -69,6 +69,34 @@ def test_fill_rates_by_side() -> None:
         assert side.p_value > 1e-3 and bool(side.info.converged)
 
 
+def test_the_unit_of_price_does_not_matter() -> None:
+    """Depths are differences of prices, so rounded; those at the least depth count as others do."""
+    n = 200
+    rng = np.random.default_rng(7)
+    steps = rng.geometric(0.3, n)  # in ticks from the mid, at least one; half of them on each side
+    sign = np.tile([1, -1], n // 2)
+    level = 30 + np.cumsum(rng.choice([-1, 0, 1], n))
+
+    def rates(price: float, tick: float, least: int, grid: float | None) -> Any:
+        mid = round(price / tick) + level
+        time = np.arange(n, dtype=float)
+        quotes = np.stack([time, (mid - 1) * tick, (mid + 1) * tick], axis=1)
+        trades = np.stack([time + 0.5, (mid + sign * steps) * tick, sign], axis=1)
+        orders = market_orders(tape_of(trades, quotes), end=float(n))
+        return fill_rates(orders, least_depth=least * tick, tick=grid)
+
+    for least in (1, 2):
+        on_grid, free = rates(0.0, 1.0, least, 1.0), rates(0.0, 1.0, least, None)
+        for price, tick in ((1e6, 0.01), (1e-7, 1e-10)):
+            for found, wanted in (
+                (rates(price, tick, least, tick), on_grid),
+                (rates(price, tick, least, None), free),
+            ):
+                for side in ("bid", "ask"):
+                    k = getattr(found, side).k * tick
+                    np.testing.assert_allclose(k, getattr(wanted, side).k, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

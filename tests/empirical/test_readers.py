@@ -39,8 +39,11 @@ def test_every_container_gives_the_same(tmp_path, kind):
 
 def test_a_column_map_is_used_and_stated(tmp_path):
     text = "when;px\n"  # semicolons are not commas: the header is one column
-    with pytest.raises(ValueError, match="has no column 'time', 'price', 'size'; .*'when;px'"):
+    hint = "'when;px'.*. Not commas but ';' separate them: pass pandas.read_csv"
+    with pytest.raises(ValueError, match=f"has no column 'time', 'price', 'size'; .*{hint}"):
         readers.generic.tape(write(tmp_path, text + "1;2\n"))
+    with pytest.raises(ValueError, match=f"no known layout .*{hint}"):
+        readers.tape(write(tmp_path, text + "1;2\n"))
     path = write(tmp_path, f"when,px,lots,side\n{NOON},1050,3,Buy\n{NOON + 1},1051,4,S\n")
     layout = readers.TradeLayout(
         "when", "px", "lots", "side", time_unit="ms", price_scale=100, size_scale=0.01
@@ -129,6 +132,11 @@ def test_a_blank_cell_does_not_blur_its_column(tmp_path, unit):
     expected = [(43_200_000 * scale + k) / (1000 * scale) for k in (0, 1, 3, 4)]
     assert tape.trades.time.tolist() == expected
     assert tape.reports[0].bad == {bad_rows.NOT_A_NUMBER: 1}
+    cells = pd.Series([*ticks[:2], None, *ticks[3:]], dtype=object)  # Python's own whole numbers
+    frame = pd.DataFrame({0: cells, 1: 1.0, 2: 1.0})
+    numbered = readers.TradeLayout("0", "1", "2", time_unit=unit)
+    tape = readers.generic.tape(frame, trade_layout=numbered, bad_rows="drop")
+    assert tape.trades.time.tolist() == expected
 
 
 @given(
@@ -263,6 +271,9 @@ def test_dates_and_blanks_in_datetime_columns(tmp_path):
     layout = readers.TradeLayout(time_unit="datetime")
     path = write(tmp_path, "time,price,size\n20240808,1,1\n20240809,1,1\n")
     assert readers.generic.tape(path, trade_layout=layout).trades.time.tolist() == [0, 86_400]
+    for read in (readers.generic.tape, readers.tape):
+        with pytest.raises(ValueError, match="'time': no time is a number; .*20:24.*'datetime'"):
+            read(write(tmp_path, "time,price,size\n,1,1\n2024-08-08T20:24,1,1\n"))
     path = write(tmp_path, "time,price,size\n2024-08-08,1,1\nnever,1,1\n")
     with pytest.raises(ValueError, match="line 3 .*'time' = never: missing or not a number"):
         readers.generic.tape(path, trade_layout=layout)

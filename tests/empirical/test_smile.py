@@ -172,6 +172,13 @@ def test_refuses():
             smile.smile(chain, EXPIRY, as_of=AS_OF, discount=discount)
     with pytest.raises(ValueError, match="(?s)no row is left.*19 spread above 1e-06 of the mid"):
         smile.smile(chain, EXPIRY, as_of=AS_OF, max_spread=1e-6)
+    for name, bad in (
+        ("max_spread", np.nan), ("max_age_s", -1.0), ("as_of", "noon"), ("expiry_time", "4pm"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            smile.smile(chain, EXPIRY, **({"as_of": AS_OF} | {name: bad}))
+    with pytest.raises(ValueError, match="expiry: expected ISO 8601.*got 'soon'"):
+        smile.smile(chain, "soon", as_of=AS_OF)
 
 
 @pytest.mark.parametrize("discount", [None, 0.97])

@@ -71,7 +71,7 @@ def events(
     return BookEvents(
         time=records.seconds_after(time_ns[kept], None),
         type=message["type"][kept].astype(np.int8),
-        order_id=message["order_id"][kept].astype(np.int64),
+        order_id=tables.integers(table, "order_id")[kept],  # a float would round the long ones
         size=message["size"][kept],
         price=message["price"][kept] / PRICE_SCALE,
         direction=message["direction"][kept].astype(np.int8),

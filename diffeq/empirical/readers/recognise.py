@@ -37,7 +37,7 @@ def layout(source: tables.TableSource) -> Layout:
         f"{tables.name(source)}: no known layout has the columns {', '.join(map(repr, header))}. "
         "Known: Binance (T, p, q, m; b, B, a, A), Lean (time_ms, price_dc, ...), LOBSTER (six "
         "numbers, no header), or time, price, size and time, bid, ask; for others state the "
-        "columns to readers.generic.tape"
+        "columns to readers.generic.tape" + tables.separator_hint(header)
     )
 
 

@@ -103,6 +103,7 @@ def load(
         raise ValueError(
             f"{name(source)} has no column {', '.join(map(repr, missing))}; its columns are "
             + ", ".join(map(repr, present))
+            + separator_hint(present)
         )
     twice = [column for column in wanted if present.count(column) > 1] if header else []
     if twice:
@@ -111,7 +112,8 @@ def load(
         chosen = [*wanted, *(column for column in optional if column in present)]
         table = _open(Path(source), chosen, text, header)
     else:
-        table = Table("DataFrame", source, 1, "row {} (the first is row 1)", None)
+        frame = source.set_axis(present, axis=1)  # names that are no text too
+        table = Table("DataFrame", frame, 1, "row {} (the first is row 1)", None)
     if table.num_rows == 0:
         raise ValueError(f"{table.name} has no rows")
     return table
@@ -120,6 +122,15 @@ def load(
 def name(source: TableSource) -> str:
     """The table's name in messages."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "DataFrame"
+
+
+def separator_hint(header: Sequence[str]) -> str:
+    """What to do about a header that is one column for want of commas; "" where it is not."""
+    found = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
+    if not found:
+        return ""
+    mark = repr(found[0])
+    return f". Not commas but {mark} separate them: pass pandas.read_csv(file, sep={mark})"
 
 
 def account(table: Table) -> Ledger:
@@ -178,6 +189,11 @@ def categories(table: Table, ledger: Ledger, column: str, meaning: Mapping[str, 
     return np.asarray(value[codes], np.int8)
 
 
+def integers(table: Table, column: str) -> Nanoseconds:
+    """A column of whole numbers as int64, shape (n,), every digit kept; 0 where it is no number."""
+    return _ticks(table, column, "ns")[0]
+
+
 def clock_of(table: Table, column: str, unit: TimeUnit, clock: ClockOrAuto) -> Clock:
     """The clock of a time column: as stated, or by its size: within a day it counts from midnight.
 
@@ -222,6 +238,14 @@ def nanoseconds(
     if clock not in get_args(Clock):
         raise ValueError(f"clock must be one of {get_args(Clock)}, got {clock!r}")
     time_ns, known = _ticks(table, column, unit)
+    written = table.frame[column].notna().to_numpy()
+    if written.any() and not known.any():
+        asked = "ISO 8601, such as 2024-08-08T12:00" if unit == "datetime" else "a number"
+        raise ValueError(
+            f"{table.name}, column {column!r}: no time is {asked}; for example "
+            f"{table.value(column, int(written.argmax()))}. State the time unit of this column: "
+            "'s', 'ms', 'us' or 'ns' for numbers, 'datetime' for ISO 8601"
+        )
     ledger.bad(NOT_A_NUMBER, ~known, [column])
     valid = time_ns[known]
     lowest, highest = (_EARLIEST, _LATEST) if clock == "epoch" else (0, DAY_NS)
@@ -268,13 +292,16 @@ def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask
     whole = np.floor(values)
     fraction = np.rint((values - whole) * per_unit).astype(np.int64)
     time_ns = whole.astype(np.int64) * per_unit + fraction
-    if table.path is not None and largest * per_unit >= _EXACT:
+    exact = table.path is not None or series.dtype.kind == "O"
+    if exact and largest * per_unit >= _EXACT:
         _sharpen(time_ns, known, _text(table, column), _DIGITS[unit])
     return time_ns, known
 
 
 def _text(table: Table, column: str) -> Any:
-    """A text file's column as it is written."""
+    """A column as it is written in its text file, or as its Python objects print."""
+    if table.path is None:
+        return table.frame[column].astype(str)
     names = None if table.first_line == 2 else list(table.frame.columns)
     return pandas().read_csv(table.path, **_csv_settings([column], names))[column]
 
