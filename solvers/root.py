@@ -97,9 +97,17 @@ def bracketed(
     def f(x: jax.Array, params: Any = frozen) -> jax.Array:
         return jnp.asarray(residual(unit * x, params), dtype)
 
-    f_a = f(a)
-    ends = _Bracket(x=b, f=f(b), other=a, f_other=f_a, third=a, f_third=f_a, t=a * 0 + 0.5)
-    last = lax.fori_loop(0, num_steps, lambda _, s: _chandrupatla(f, s), ends)
+    f_a, f_b = f(a), f(b)
+    ends = _Bracket(x=b, f=f_b, other=a, f_other=f_a, third=a, f_third=f_a)
+
+    def step(_: jax.Array, state: tuple[_Bracket, jax.Array, jax.Array]) -> Any:
+        # a value is used in the step after its own: there it is one number, while within its step
+        # it may be computed more than once, and rounded otherwise
+        bracket = _narrowed(*state)
+        x_new = _inside(bracket)
+        return bracket, x_new, f(x_new)
+
+    last = _narrowed(*lax.fori_loop(0, num_steps, step, (ends, b, f_b)))
     x = jnp.where(jnp.abs(last.f) <= jnp.abs(last.f_other), last.x, last.other)
     # the derivative too in this unit: in x itself a second derivative could leave the range
     return unit * implicit.attach(f, x, params), _judged(f, x, ends, last, tolerance)
@@ -121,33 +129,34 @@ class _Bracket(NamedTuple):
     f_other: jax.Array
     third: jax.Array  # the point dropped last, for the quadratic
     f_third: jax.Array
-    t: jax.Array  # where between x and other to look next
 
 
-def _chandrupatla(f: Callable[[jax.Array], jax.Array], s: _Bracket) -> _Bracket:
-    """One step; a lane whose residual is zero, or whose bracket cannot shrink, stands still."""
-    x_new = s.x + s.t * (s.other - s.x)
-    f_new = f(x_new)
+def _narrowed(s: _Bracket, x_new: jax.Array, f_new: jax.Array) -> _Bracket:
+    """With a new point; one with a zero, or that cannot shrink, stands still."""
     same = jnp.sign(f_new) == jnp.sign(s.f)
     other, f_other = jnp.where(same, s.other, s.x), jnp.where(same, s.f_other, s.f)
     third, f_third = jnp.where(same, s.x, s.other), jnp.where(same, s.f, s.f_other)
-
-    # Chandrupatla's test: inverse quadratic interpolation is monotone between the points
-    xi = (x_new - other) / (third - other)
-    phi = (f_new - f_other) / (f_third - f_other)
-    safe = (1 - jnp.sqrt(1 - xi) < phi) & (phi < jnp.sqrt(xi))
-    quadratic = f_new / (f_other - f_new) * f_third / (f_other - f_third) + (
-        (third - x_new) / (other - x_new)
-    ) * (f_new / (f_third - f_new)) * (f_other / (f_third - f_other))
-    t = jnp.where(safe & jnp.isfinite(quadratic), quadratic, 0.5)
-    # never closer to an end than one rounding error, so that both sides of the root are seen
-    eps = jnp.finfo(x_new.dtype).eps
-    width = jnp.abs(other - x_new)
-    margin = jnp.where(width > 0, eps * jnp.abs(x_new) / jnp.where(width > 0, width, 1), 0.5)
-    t = jnp.clip(t, jnp.minimum(margin, 0.5), jnp.maximum(1 - margin, 0.5))
-    moved = _Bracket(x_new, f_new, other, f_other, third, f_third, t)
+    moved = _Bracket(x_new, f_new, other, f_other, third, f_third)
     done = (s.f == 0) | ((x_new == s.x) | (x_new == s.other))
     return jax.tree.map(lambda old, new: jnp.where(done, old, new), s, moved)
+
+
+def _inside(s: _Bracket) -> jax.Array:
+    """Where to look next: Chandrupatla's test says if inverse interpolation is monotone there."""
+    x, f, other, f_other, third, f_third = s
+    xi = (x - other) / (third - other)
+    phi = (f - f_other) / (f_third - f_other)
+    safe = (1 - jnp.sqrt(1 - xi) < phi) & (phi < jnp.sqrt(xi))
+    quadratic = f / (f_other - f) * f_third / (f_other - f_third) + ((third - x) / (other - x)) * (
+        f / (f_third - f)
+    ) * (f_other / (f_third - f_other))
+    t = jnp.where(safe & jnp.isfinite(quadratic), quadratic, 0.5)
+    # never closer to an end than one rounding error, so that both sides of the root are seen
+    eps = jnp.finfo(x.dtype).eps
+    width = jnp.abs(other - x)
+    margin = jnp.where(width > 0, eps * jnp.abs(x) / jnp.where(width > 0, width, 1), 0.5)
+    t = jnp.clip(t, jnp.minimum(margin, 0.5), jnp.maximum(1 - margin, 0.5))
+    return x + t * (other - x)
 
 
 def _judged(

@@ -29,6 +29,7 @@ _REASONS = {
     descent.STUCK: "line search could not improve the loss",
     descent.NOT_FINITE: "loss is not finite",
 }
+_SADDLE = "stationary, but no minimum: start elsewhere"
 
 
 class Starts(NamedTuple):
@@ -67,7 +68,8 @@ class Calibration(NamedTuple):
     reason: str
     """Why the best start stopped, in words."""
     converged: bool
-    """True where it stopped at an optimum: on the gradient, or at the floor of rounding."""
+    """True where it stopped at an optimum: on the gradient, or at the floor of rounding, where the
+    loss curves upwards (or runs on, or is flat), not at a saddle."""
     identification: Identification
     """What the data identify; print it."""
     starts: Starts
@@ -189,6 +191,7 @@ def _one(
         deviations = np.sqrt(np.diag(inference.covariance))
         correlation = inference.covariance / np.outer(deviations, deviations)
     reasons = tuple(_REASONS[int(status)] for status in lanes.status)
+    stationary, is_minimum = bool(_converged(lanes)[best]), inference.identification.is_minimum
     return Calibration(
         params=estimates,
         standard_errors=_like(layout, deviations),
@@ -197,8 +200,8 @@ def _one(
         correlation=correlation,
         loss=loss,
         trace=done.trace[: lanes.evaluations[best], best],
-        reason=reasons[best],
-        converged=bool(_converged(lanes)[best]),
+        reason=_SADDLE if stationary and not is_minimum else reasons[best],
+        converged=stationary and is_minimum,
         identification=inference.identification,
         starts=Starts(
             params=done.values,

@@ -149,6 +149,7 @@ def test_nothing_is_identified():
 def test_saddle_is_not_a_minimum():
     fit = calibrate(lambda p, _: p["x"] ** 2 - p["y"] ** 2 + 1, {"x": 1.0, "y": 0.0}, None)
     assert not fit.identification.is_minimum and "not a minimum" in str(fit)
+    assert not fit.converged and fit.reason == "stationary, but no minimum: start elsewhere"
     assert np.isnan(fit.standard_errors["y"]) and np.isfinite(fit.standard_errors["x"])
 
 
