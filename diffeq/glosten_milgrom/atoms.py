@@ -81,6 +81,11 @@ def quotes_at(
     return Quotes(bid, ask, value, below + above, buy / 2, sell / 2, alpha * silent, k, j)
 
 
+def quotes_by_logs(log_probabilities: jax.Array, values: jax.Array, alpha: jax.Array) -> Quotes:
+    """:func:`quotes_at` a belief given by logs alone, which need not be normalised."""
+    return quotes_at(values, jax.nn.softmax(log_probabilities), log_probabilities, alpha)
+
+
 def _indices(v: jax.Array, log_p: jax.Array, alpha: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The last atom that does not buy and the first that does not sell.
 

@@ -27,9 +27,9 @@ from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.glosten_milgrom import binary_value as base
-from diffeq.glosten_milgrom import elastic, odds, private_values
+from diffeq.glosten_milgrom import binary_quotes, elastic, odds, private_values
 from diffeq.glosten_milgrom.elastic import Params
+from diffeq.glosten_milgrom.lowest_quote import distances
 from diffeq.glosten_milgrom.private_values import LAWS, Law
 from solvers import root
 
@@ -86,7 +86,7 @@ def solve(params: Params, *, num_dealers: int, noise: str = "normal") -> Solutio
 
 @partial(jax.jit, static_argnames="noise")
 def _competition(params: Params, noise: str) -> Solution:
-    at = elastic.market(odds.log_odds_of(params.mu_0), params, noise)
+    at = elastic.market(odds.of_prior(params.mu_0), params, noise)
     mu, alpha = params.mu_0, params.alpha
     ask_side = (1 - alpha) * at.acceptance_ask * (at.ask - at.value)
     bid_side = (1 - alpha) * at.acceptance_bid * (at.value - at.bid)
@@ -97,11 +97,11 @@ def _competition(params: Params, noise: str) -> Solution:
 
 @partial(jax.jit, static_argnames="noise")
 def _monopoly(params: Params, noise: str) -> Solution:
-    at, law = odds.log_odds_of(params.mu_0), LAWS[noise]
-    m, s = base.value_at(at, elastic.base_params(params)), params.s
+    at, law = odds.of_prior(params.mu_0), LAWS[noise]
+    m, s = binary_quotes.value_at(at, params), params.s
     empty = params.alpha >= 1
     alpha = jnp.where(empty, 0.5, params.alpha)
-    chances, lengths = (jnp.stack(x) for x in zip(*elastic.distances(at, params), strict=True))
+    chances, lengths = (jnp.stack(x) for x in zip(*distances(at, params), strict=True))
     best = jax.vmap(lambda mu, k: _best(alpha, mu, k, law))(chances, lengths / s)
     (ask_at, bid_at), (up, down) = best.at, best.z
     ok = elastic.in_domain(params) & ~empty & jnp.all(best.solved)

@@ -28,6 +28,16 @@ import numpy as np
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import odds
+from diffeq.glosten_milgrom.binary_quotes import (
+    BUY,
+    SELL,
+    Quotes,
+    Residual,
+    quotes_at,
+    residual_at,
+    spread_at,
+    value_at,
+)
 
 __all__ = [
     "BUY",
@@ -45,9 +55,6 @@ __all__ = [
     "update",
 ]
 
-BUY, SELL = 1, -1
-"""Order codes."""
-
 
 class Params(NamedTuple):
     """Parameters; the defaults are the example of the figures."""
@@ -60,15 +67,6 @@ class Params(NamedTuple):
     """Prior probability that V = V_H, in [0, 1]."""
     alpha: Any = 0.3
     """Probability that a trader is informed, in [0, 1]."""
-
-
-class Quotes(NamedTuple):
-    """The two prices, each of the shape of the log-odds."""
-
-    bid: jax.Array
-    """E[V | the next order is a sale], in price units."""
-    ask: jax.Array
-    """E[V | the next order is a purchase], in price units."""
 
 
 class Solution(NamedTuple):
@@ -84,17 +82,6 @@ class Solution(NamedTuple):
     """ask − bid, without its cancellation."""
     info: Info
     """Whether the parameters lie in their domain; the largest zero-profit residual."""
-
-
-class Residual(NamedTuple):
-    """|lhs − rhs| over the largest term of each condition, of the shape of the log-odds."""
-
-    ask: jax.Array
-    """E[V | buy] = ask: zero profit on a sale by the market maker"""
-    bid: jax.Array
-    """E[V | sell] = bid"""
-    martingale: jax.Array
-    """E[mu' | mu] = mu, for the less likely of the two values; the quotes never use it"""
 
 
 def solve(params: Params) -> Solution:
@@ -121,10 +108,10 @@ def solve(params: Params) -> Solution:
 
 @jax.jit
 def _solve(params: Params) -> Solution:
-    at = odds.log_odds_of(params.mu_0)
-    bid, ask = quotes_at(at, params)
-    fields = bid, ask, value_at(at, params), spread_at(at, params)
-    residual = jnp.maximum(*residual_at(Quotes(bid, ask), at, params)[:2])
+    at = odds.of_prior(params.mu_0)
+    found = quotes_at(at, params)
+    fields = *found, value_at(at, params), spread_at(at, params)
+    residual = jnp.maximum(*residual_at(found, odds.log_odds_of(params.mu_0), params)[:2])
     ok = in_domain(params)
     return Solution(*poison(fields, ok, params), Info(ok, residual))
 
@@ -137,7 +124,7 @@ def log_odds_step(params: Params) -> jax.Array:
 
     At alpha = 1 it is +inf, the flag of a market that one order reveals: see :func:`update`.
     """
-    return step_of(validated(params).alpha)
+    return odds.step_of(validated(params).alpha)
 
 
 def update(log_odds: Any, order: Any, params: Params) -> jax.Array:
@@ -236,38 +223,7 @@ def residual(quotes: Quotes, log_odds: Any, params: Params) -> Residual:
     return _checked_residual(judged(quotes, at), at, params)
 
 
-# The same on arrays of one dtype, for the other modules of the family
-
-step_of = odds.step_of
-
-
-def quotes_at(log_odds: jax.Array, params: Params) -> Quotes:
-    """:func:`quotes` without validation."""
-    alpha = params.alpha
-    values = params.V_L, params.V_H
-    bid = odds.mean(log_odds, 1 - alpha, 1 + alpha, *values)
-    ask = odds.mean(log_odds, 1 + alpha, 1 - alpha, *values)
-    return Quotes(bid, ask)
-
-
-def value_at(log_odds: jax.Array, params: Params) -> jax.Array:
-    """:func:`expected_value` without validation."""
-    one = jnp.ones_like(params.alpha)
-    return odds.mean(log_odds, one, one, params.V_L, params.V_H)
-
-
-def spread_at(log_odds: jax.Array, params: Params) -> jax.Array:
-    """:func:`spread` without validation."""
-    return spread_of(odds.rarer_odds(log_odds), params)
-
-
-def spread_of(e: jax.Array, params: Params) -> jax.Array:
-    """The spread by the odds of the rarer value: 4 alpha e/D, D = (1+e)² − alpha²(1−e)²."""
-    alpha = params.alpha
-    D = ((1 + alpha) + (1 - alpha) * e) * ((1 - alpha) + (1 + alpha) * e)
-    none = D == 0  # alpha = 1 and certainty
-    share = jnp.where(none, 0, odds.over(4 * alpha * e, jnp.where(none, 1, D)))
-    return (params.V_H - params.V_L) * share
+# Arguments
 
 
 def in_domain(params: Params) -> jax.Array:
@@ -308,36 +264,15 @@ def judged(quotes: Any, log_odds: jax.Array) -> Quotes:
     return Quotes(*prices)
 
 
-def residual_at(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual:
-    """:func:`residual` without validation."""
-    alpha, mu, rest = params.alpha, jax.nn.sigmoid(log_odds), jax.nn.sigmoid(-log_odds)
-
-    def unfair(price: jax.Array, if_high: jax.Array, if_low: jax.Array) -> jax.Array:
-        """|E[V | event] − price| over the largest of its terms, by joint probabilities."""
-        high, low = mu * if_high, rest * if_low
-        possible = high + low > 0
-        high, low = jnp.where(possible, high, mu), jnp.where(possible, low, rest)
-        terms = jnp.stack([high * params.V_H, low * params.V_L, -(high + low) * price])
-        scale = jnp.max(jnp.abs(terms), axis=0)
-        return jnp.abs(jnp.sum(terms, axis=0)) / jnp.where(scale > 0, scale, 1)
-
-    rarer, sign = jnp.minimum(mu, rest), jnp.where(log_odds >= 0, -1, 1)
-    size, expected = step_of(alpha), jnp.zeros_like(mu)
-    for order in (BUY, SELL):
-        chance = (mu * (1 + order * alpha) + rest * (1 - order * alpha)) / 2
-        then = odds.after(log_odds, jnp.array(order), size)
-        expected += chance * jax.nn.sigmoid(sign * then)
-    return Residual(
-        ask=unfair(quotes.ask, 1 + alpha, 1 - alpha),
-        bid=unfair(quotes.bid, 1 - alpha, 1 + alpha),
-        martingale=jnp.abs(expected - rarer) / jnp.where(rarer > 0, rarer, 1),
-    )
-
-
 def _poisoned(of: Any) -> Any:
     """The function, its last argument params, jitted; NaN where they are outside their domain."""
     return jax.jit(lambda *args: poison(of(*args), in_domain(args[-1]), args[-1]))
 
 
-_quotes, _spread, _value = map(_poisoned, (quotes_at, spread_at, value_at))
+def _at(of: Any) -> Any:
+    """A function of a belief, as one of its log-odds."""
+    return lambda log_odds, params: of(odds.of(log_odds), params)
+
+
+_quotes, _spread, _value = (_poisoned(_at(of)) for of in (quotes_at, spread_at, value_at))
 _checked_residual = _poisoned(residual_at)

@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.glosten_milgrom import atoms
+from diffeq.glosten_milgrom import atom_paths, atoms
+from diffeq.glosten_milgrom.atom_paths import Paths
 from diffeq.glosten_milgrom.atoms import BUY, NONE, SELL, Quotes, Residual
 
 __all__ = [
@@ -92,29 +92,6 @@ class Solution(NamedTuple):
     residual."""
 
 
-class Paths(NamedTuple):
-    """Simulated markets; P paths, T traders, n atoms."""
-
-    value: jax.Array
-    """The asset's value V, shape (P,), in price units."""
-    order: jax.Array
-    """+1, −1, or 0 for none, shape (P, T), int."""
-    informed: jax.Array
-    """Whether the trader knew V, shape (P, T), bool."""
-    bid: jax.Array
-    """Bid before the order, shape (P, T), in price units."""
-    ask: jax.Array
-    """Ask before the order, shape (P, T), in price units."""
-    profit: jax.Array
-    """The trader's order · (V − price), shape (P, T); the market maker earns minus it."""
-    mean: jax.Array
-    """E[V] before the first order and after each, shape (P, T+1), in price units."""
-    variance: jax.Array
-    """Var(V) likewise, shape (P, T+1), in price units squared."""
-    log_probabilities: jax.Array
-    """The last belief, shape (P, n)."""
-
-
 def solve(params: Params) -> Solution:
     """The opening quotes, in closed form.
 
@@ -140,8 +117,7 @@ def solve(params: Params) -> Solution:
 
 @jax.jit
 def _solve(params: Params) -> Solution:
-    v, p, alpha = params
-    at = atoms.quotes_at(v, p, jnp.log(p), alpha)
+    at = atoms.quotes_at(*params[:2], jnp.log(params.probabilities), params.alpha)
     ok = in_domain(params)
     residual = jnp.maximum(*atoms.residual_at(at, *params)[:2])
     return Solution(**_poisoned(at, ok, params)._asdict(), info=Info(ok, residual))
@@ -171,7 +147,7 @@ def quotes(log_probabilities: Any, params: Params) -> Quotes:
 
 @jax.jit
 def _quotes(log_probabilities: jax.Array, params: Params) -> Quotes:
-    at = _quotes_at(log_probabilities, params)
+    at = atoms.quotes_by_logs(log_probabilities, params.values, params.alpha)
     return _poisoned(at, in_domain(params), params)
 
 
@@ -204,7 +180,7 @@ def update(log_probabilities: Any, order: Any, params: Params) -> jax.Array:
 @jax.jit
 def _update(log_probabilities: jax.Array, order: jax.Array, params: Params) -> jax.Array:
     known = (order == BUY) | (order == SELL) | (order == NONE)
-    at = _quotes_at(log_probabilities, params)
+    at = atoms.quotes_by_logs(log_probabilities, params.values, params.alpha)
     moved = atoms.after(log_probabilities, order, at, params.alpha)
     return poison(jnp.where(known, moved, jnp.nan), in_domain(params), params)
 
@@ -232,8 +208,7 @@ def residual(quotes: Any, log_probabilities: Any, params: Params) -> Residual:
 
 @jax.jit
 def _residual(at: Quotes, log_probabilities: jax.Array, params: Params) -> Residual:
-    p = jax.nn.softmax(log_probabilities)
-    found = atoms.residual_at(at, params.values, p, params.alpha)
+    found = atoms.residual_at(at, params.values, jax.nn.softmax(log_probabilities), params.alpha)
     return poison(found, in_domain(params), params)
 
 
@@ -258,37 +233,9 @@ def simulate(key: jax.Array, params: Params, *, num_trades: int, num_paths: int 
 
 @partial(jax.jit, static_argnums=(2, 3))
 def _simulate(key: jax.Array, params: Params, num_trades: int, num_paths: int) -> Paths:
-    paths = jax.vmap(lambda key: _path(key, params, num_trades))(jax.random.split(key, num_paths))
+    keys = jax.random.split(key, num_paths)
+    paths = jax.vmap(lambda key: atom_paths.path(key, *params, num_trades))(keys)
     return _poisoned(paths, in_domain(params), params)
-
-
-def _path(key: jax.Array, params: Params, num_trades: int) -> Paths:
-    values, probabilities, alpha = params
-    key_value, key_informed, key_side = jax.random.split(key, 3)
-    prior = jnp.log(probabilities)
-    index = jax.random.categorical(key_value, prior)
-    informed = jax.random.uniform(key_informed, (num_trades,), prior.dtype) < alpha
-    side = jnp.where(jax.random.bernoulli(key_side, 0.5, (num_trades,)), BUY, SELL)
-
-    def trade(state: jax.Array, draws: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
-        knows, side = draws
-        at = _quotes_at(state, params)
-        best = jnp.where(index > at.ask_index, BUY, jnp.where(index < at.bid_index, SELL, NONE))
-        order = jnp.where(knows, best, side)
-        state = atoms.after(state, order, at, alpha)
-        price = jnp.where(order == BUY, at.ask, at.bid)
-        then = atoms.moments(values, jax.nn.softmax(state))
-        return state, (order, at.bid, at.ask, order * (values[index] - price), *then)
-
-    last, (orders, bid, ask, profit, *then) = lax.scan(trade, prior, (informed, side))
-    first = atoms.moments(values, probabilities)
-    mean, variance = (jnp.append(x, xs) for x, xs in zip(first, then, strict=True))
-    return Paths(values[index], orders, informed, bid, ask, profit, mean, variance, last)
-
-
-def _quotes_at(log_probabilities: jax.Array, params: Params) -> Quotes:
-    p = jax.nn.softmax(log_probabilities)
-    return atoms.quotes_at(params.values, p, log_probabilities, params.alpha)
 
 
 def in_domain(params: Params) -> jax.Array:
@@ -302,12 +249,11 @@ def in_domain(params: Params) -> jax.Array:
 def validated(params: Any) -> Params:
     """The parameters as arrays of one dtype; raises if concrete and outside the domain."""
     if not isinstance(params, Params):
-        got = type(params).__name__
-        raise TypeError(f"params: expected continuous_value.Params, got {got}")
-    for name, x in zip(Params._fields, params, strict=True):
+        raise TypeError(f"params: expected continuous_value.Params, got {type(params).__name__}")
+    values, p, alpha = map(validate.array, Params._fields, params)
+    for name, x in zip(Params._fields, (values, p, alpha), strict=True):
         if x is None:
             raise TypeError(f"{name}: expected numbers, got None")
-    values, p, alpha = (validate.array(f, x) for f, x in zip(Params._fields, params, strict=True))
     n = np.shape(values)
     if len(n) != 1 or n[0] < 2 or np.shape(p) != n or np.shape(alpha) != ():
         raise ValueError(

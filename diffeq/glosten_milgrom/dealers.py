@@ -28,6 +28,7 @@ from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import gaussian_elastic, private_values
 from diffeq.glosten_milgrom.gaussian_elastic import Params, in_domain, log_J
+from diffeq.glosten_milgrom.odds import log_rest
 from diffeq.glosten_milgrom.private_values import LAWS, Law
 from solvers import root
 
@@ -149,8 +150,9 @@ def _best_ask(alpha: jax.Array, kappa: jax.Array, noise: str) -> tuple[jax.Array
     profits = lax.stop_gradient(_profit(a, at, k, noise))
     best = jnp.argmax(profits)
     closed = empty | ~jnp.any(change)
-    if noise == "normal":  # with logistic eps some quote always pays, if less than a rounding
-        closed |= profits[best] <= 0
+    if noise == "normal":  # with logistic eps some quote always pays
+        # profit < 0, also where it is below the floating range
+        closed |= gaussian_elastic.log_R(a[best], k, noise) < jnp.log(at) - log_rest(at)
     solved = jnp.stack([info.converged for _, info in found])[best]
     worst = jnp.abs(jnp.expm1(_excess(a[best] * kappa, (at, k), law)))
     return a[best], closed, ~closed & solved, lax.stop_gradient(worst)

@@ -27,9 +27,10 @@ import numpy as np
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_quotes, odds, private_values
 from diffeq.glosten_milgrom import binary_value as base
-from diffeq.glosten_milgrom import odds, private_values
-from diffeq.glosten_milgrom.lowest_quote import Quote, Side, lowest_quote
+from diffeq.glosten_milgrom.lowest_quote import Quote, distances, lowest_quotes
+from diffeq.glosten_milgrom.odds import Odds
 
 __all__ = [
     "BUY",
@@ -44,8 +45,6 @@ __all__ = [
     "update",
 ]
 
-Distances = tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""For each side the chance of the value it loses to, and that value's distance from the mean."""
 BUY, SELL, NO_TRADE = base.BUY, base.SELL, 0
 """Order codes."""
 
@@ -202,20 +201,20 @@ def residual(quotes: Any, log_odds: Any, params: Params, *, noise: str = "normal
 
 @partial(jax.jit, static_argnames="noise")
 def _solve(params: Params, noise: str) -> Solution:
-    return market(odds.log_odds_of(params.mu_0), params, noise)
+    return market(odds.of_prior(params.mu_0), params, noise)
 
 
 @partial(jax.jit, static_argnames="noise")
 def _quotes(log_odds: jax.Array, params: Params, noise: str) -> Solution:
-    return market(log_odds, params, noise)
+    return market(odds.of(log_odds), params, noise)
 
 
-def market(log_odds: jax.Array, params: Params, noise: str) -> Solution:
+def market(belief: Odds, params: Params, noise: str) -> Solution:
     """:func:`quotes` without validation."""
-    domain = in_domain(params) & ~jnp.isnan(log_odds)
-    sides = (mu, above), (_, below) = distances(log_odds, params)
-    ask, bid = _lowest(sides, params, noise)
-    m, alpha, moving = base.value_at(log_odds, base_params(params)), params.alpha, (mu, params)
+    domain = in_domain(params) & ~jnp.isnan(belief.rarer)
+    sides = (mu, above), (_, below) = distances(belief, params)
+    ask, bid = lowest_quotes(sides, params, private_values.LAWS[noise])
+    m, alpha, moving = binary_quotes.value_at(belief, params), params.alpha, (mu, params)
 
     def price_of(quote: Quote, distance: jax.Array, sign: int) -> tuple[jax.Array, ...]:
         step = jnp.log1p(alpha * jnp.exp(quote.w) / (1 - alpha))
@@ -234,36 +233,22 @@ def market(log_odds: jax.Array, params: Params, noise: str) -> Solution:
     )  # fmt: skip
 
 
-def _lowest(at: Distances, params: Params, noise: str) -> tuple[Quote, Quote]:
-    """The lowest quote of the ask side, and of the bid side."""
-    law = private_values.LAWS[noise]
-    chances, lengths = (jnp.stack(x) for x in zip(*at, strict=True))
-    uninformed = jnp.broadcast_to(1 - params.alpha, (2,))
-    sides = Side(params.alpha * chances, uninformed, lengths / params.s)
-    found = jax.vmap(lambda side: lowest_quote(side, law))(sides)
-    ask, bid = (jax.tree.map(lambda x, i=i: x[i], found) for i in (0, 1))
-    return ask, bid
-
-
-def distances(log_odds: jax.Array, params: Params) -> Distances:
-    """(mu, V_H − m), (1−mu, m − V_L): the chance of each value, and its distance."""
-    mu, rest = odds.probability(log_odds), odds.probability(-log_odds)
-    width = params.V_H - params.V_L
-    return (mu, rest * width), (rest, mu * width)
-
-
 @partial(jax.jit, static_argnames="noise")
 def _update(log_odds: jax.Array, order: jax.Array, params: Params, noise: str) -> jax.Array:
     known = (order == BUY) | (order == SELL) | (order == NO_TRADE)
-    at = market(log_odds, params, noise)
-    step = jnp.where(order == SELL, at.step_down, at.step_up)
-    moved = jnp.where(order == NO_TRADE, log_odds, odds.after(log_odds, order, step))
+    at = market(odds.of(log_odds), params, noise)
+    sells = order == SELL
+    step = jnp.where(sells, at.step_down, at.step_up)
+    rest = (1 - params.alpha) * jnp.where(sells, at.acceptance_bid, at.acceptance_ask)
+    sign = jnp.where(sells, -1, 1).astype(log_odds.dtype)
+    moved = odds.learnt(log_odds, sign, step, params.alpha, rest)
+    moved = jnp.where(order == NO_TRADE, log_odds, moved)
     return poison(jnp.where(known, moved, jnp.nan), in_domain(params), params)
 
 
 @partial(jax.jit, static_argnames="noise")
 def _residual(quotes: base.Quotes, log_odds: jax.Array, params: Params, noise: str) -> Residual:
-    alpha, m = params.alpha, base.value_at(log_odds, base_params(params))
+    alpha, m = params.alpha, binary_quotes.value_at(odds.of(log_odds), params)
     S = private_values.LAWS[noise].survival
     mu, rest = odds.probability(log_odds), odds.probability(-log_odds)
     buys = (1 - alpha) * S((quotes.ask - m) / params.s)
@@ -293,7 +278,7 @@ def _residual(quotes: base.Quotes, log_odds: jax.Array, params: Params, noise: s
 
 def in_domain(params: Params) -> jax.Array:
     """Whether values are finite and ordered, mu_0 and alpha in [0, 1], s finite and positive."""
-    ordered = base.in_domain(base_params(params)) & jnp.isfinite(params.s) & (params.s > 0)
+    ordered = base.in_domain(base.Params(*params[:4])) & jnp.isfinite(params.s) & (params.s > 0)
     return ordered & jnp.isfinite((params.V_H - params.V_L) / params.s)
 
 
@@ -302,11 +287,6 @@ def validated(params: Params) -> Params:
     params = validate.parameters(params, Params, positive=("s",), probability=("mu_0", "alpha"))
     validate.increasing(params, "V_L", "V_H")
     return params
-
-
-def base_params(params: Params) -> base.Params:
-    """Those of the base model."""
-    return base.Params(params.V_L, params.V_H, params.mu_0, params.alpha)
 
 
 def _state(log_odds: Any, params: Params) -> jax.Array:

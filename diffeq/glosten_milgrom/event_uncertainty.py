@@ -116,7 +116,8 @@ def update(log_probabilities: Any, order: Any, params: Params) -> jax.Array:
     Returns:
       The likelihoods of a large purchase are b/2, (1−alpha)b/2 and alpha psi + (1−alpha)b/2, all
       divided by b/2 here; of a small one with 1−b and 1−psi; of a sale with low and high swapped.
-      An order that no possible outcome explains teaches nothing.
+      An order that no possible outcome explains teaches nothing. Where alpha = 1 an order may
+      exclude an outcome, whose log-probability has no derivative then: NaN.
 
     Raises:
       ValueError, TypeError: as :func:`quotes`; an order of another code.
@@ -142,8 +143,7 @@ def _after(state: jax.Array, order: jax.Array, params: Params) -> jax.Array:
     low = rest + jnp.where(buys, 0, tilt)
     high = rest + jnp.where(buys, tilt, 0)
     likelihood = jnp.stack([jnp.ones_like(low), low, high])
-    possible = likelihood > 0
-    moved = state + jnp.where(possible, jnp.log(jnp.where(possible, likelihood, 1)), -jnp.inf)
+    moved = state + jnp.log(likelihood)
     moved = jnp.where(jnp.any(moved > -jnp.inf), moved, state)
     return moved - jax.nn.logsumexp(moved)
 

@@ -19,10 +19,9 @@ import jax.numpy as jnp
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.glosten_milgrom import binary_value as base
-from diffeq.glosten_milgrom import elastic, odds, private_values
+from diffeq.glosten_milgrom import binary_quotes, elastic, odds, private_values
 from diffeq.glosten_milgrom.elastic import Params
-from diffeq.glosten_milgrom.lowest_quote import logit_curve, turning_points
+from diffeq.glosten_milgrom.lowest_quote import distances, logit_curve, turning_points
 
 __all__ = ["Fold", "Params", "fold"]
 
@@ -72,8 +71,8 @@ def fold(params: Params, *, side: str = "ask", noise: str = "normal") -> Fold:
 
 @partial(jax.jit, static_argnames=("side", "noise"))
 def _fold(params: Params, side: str, noise: str) -> Fold:
-    law, at = private_values.LAWS[noise], odds.log_odds_of(params.mu_0)
-    rare, distance = elastic.distances(at, params)[SIDES.index(side)]
+    law, at = private_values.LAWS[noise], odds.of_prior(params.mu_0)
+    rare, distance = distances(at, params)[SIDES.index(side)]
     k = distance / params.s
     turns = turning_points(k, law)
     ok = elastic.in_domain(params) & turns.exist & (rare > 0)
@@ -81,7 +80,7 @@ def _fold(params: Params, side: str, noise: str) -> Fold:
     z = jnp.where(ok, turns.z, 1)
     log_R = logit_curve(z, k, law) - jnp.log(rare)
     alpha, away = jax.nn.sigmoid(log_R), distance * z / k
-    price = base.value_at(at, elastic.base_params(params)) + (away if side == "ask" else -away)
+    price = binary_quotes.value_at(at, params) + (away if side == "ask" else -away)
     S = law.survival(z)
     gain, loss = (1 - alpha) * S * z, alpha * rare * (k - z)
     worst = jnp.abs(gain - loss) / jnp.maximum(gain, loss)

@@ -19,13 +19,12 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.glosten_milgrom import odds
+from diffeq.glosten_milgrom.binary_quotes import spread_at
 from diffeq.glosten_milgrom.binary_value import (
     BUY,
     SELL,
     Params,
     in_domain,
-    spread_of,
-    step_of,
     validated,
 )
 
@@ -93,7 +92,7 @@ def _log_odds_path(orders: jax.Array, params: Params) -> jax.Array:
     path = odds.after(
         odds.log_odds_of(params.mu_0),
         jnp.pad(net_buys, (1, 0)),
-        step_of(params.alpha),
+        odds.step_of(params.alpha),
     )
     return poison(path, in_domain(params) & known, params)
 
@@ -169,13 +168,15 @@ def net_orders_to(threshold: jax.Array, sign: int, params: Params) -> jax.Array:
     The logs may miss an equality by their rounding, which counts as equality.
     """
     alpha, eps = params.alpha, float(jnp.finfo(params.alpha.dtype).eps)
-    prior, step = sign * odds.log_odds_of(params.mu_0), step_of(alpha)
+    prior, step = sign * odds.log_odds_of(params.mu_0), odds.step_of(alpha)
     alpha, prior, step, threshold = map(lax.stop_gradient, (alpha, prior, step, threshold))
     distance = odds.log_odds_of(threshold) - prior
     orders = jnp.where((step > 0) & jnp.isfinite(step), distance / step, jnp.inf)
-    # d log-odds = d mu/(mu(1−mu)) and, an order's, 2 d alpha/(1−alpha²): numbers are given rounded
-    of_beliefs = 1 / (1 - threshold) + 1 / (1 - lax.stop_gradient(params.mu_0)) + jnp.abs(prior)
-    rounding = 8 * eps * (of_beliefs + orders * (step + 2 * alpha / (1 - alpha)))
+    # d log-odds = d mu/(mu(1−mu)) and, an order's, 2 d alpha/(1−alpha²): numbers are given rounded,
+    # below 1 to eps/4, and perhaps computed; and the logs are, here
+    given = 1 / (1 - threshold) + 1 / (1 - lax.stop_gradient(params.mu_0))
+    given += 2 * orders * alpha / (1 - alpha)
+    rounding = eps * (given / 2 + 8 * (jnp.abs(prior) + orders * step))
     slack = jnp.where(jnp.isfinite(rounding), rounding, 0)
     count = jnp.ceil(orders - slack / jnp.where((step > 0) & jnp.isfinite(step), step, 1))
     count = jnp.where(jnp.isinf(step) & jnp.isfinite(prior), 1, jnp.maximum(count, 1))
@@ -209,8 +210,8 @@ def _expected(params: Params, num_trades: int) -> Expected:
     alpha, mu_0 = params.alpha, params.mu_0
     n = jnp.arange(-num_trades, num_trades + 1)
     high, low = _likelihoods(n, alpha)
-    rarer, high_rarer = odds.rarer_odds_given(odds.log_odds_of(mu_0), high, low)
-    mu, spread = jnp.where(high_rarer, rarer, 1) / (1 + rarer), spread_of(rarer, params)
+    at = odds.odds_given(odds.of_prior(mu_0), high, low)
+    mu, spread = odds.chances(at)[0], spread_at(at, params)
 
     def trade(laws: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, Any]:
         now = [(law @ mu, law @ spread) for law in laws]

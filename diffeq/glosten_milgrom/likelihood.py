@@ -37,7 +37,8 @@ def log_likelihood(params: Params, buys: Any, sells: Any) -> jax.Array:
 
     Returns:
       Of the broadcast shape; −inf for a day that is impossible. The probability of one particular
-      sequence: that of the counts is larger by the binomial coefficient.
+      sequence: that of the counts is larger by the binomial coefficient. NaN where a traced count
+      is negative or fractional.
 
     Raises:
       ValueError, TypeError: a parameter outside its domain; a negative or fractional count.
@@ -60,14 +61,20 @@ def _log_likelihood(params: Params, buys: jax.Array, sells: jax.Array) -> jax.Ar
     # p^max q^min (w + (1−w) (q/p)^net), w the prior of the value the majority of orders speaks for
     w = jnp.where(buys >= sells, mu_0, 1 - mu_0)
     ratio = (1 - alpha) / (1 + alpha) * jnp.ones_like(net)
-    mixed = w + (1 - w) * jnp.where(net > 0, lax.pow(ratio, jnp.maximum(net, 1)), 1)
+    # at alpha = 1 the slope of ratio^1 would be 0^0, and its curvature 0/0
+    power = jnp.where(net > 1, lax.pow(ratio, jnp.maximum(net, 2)), jnp.where(net > 0, ratio, 1))
+    mixed = w + (1 - w) * power
     seen = mixed > 0  # else w = 0 and the power is 0 or has underflowed
     underflown = net * (_log_q(alpha, ~seen) - jnp.log1p(alpha))
-    log_mixed = jnp.where(seen, jnp.log(jnp.where(seen, mixed, 1)), underflown)
+    unit = lax.stop_gradient(jnp.where(seen, mixed, 1))  # its square may underflow
+    log_mixed = jnp.where(
+        seen, jnp.log(jnp.where(seen, mixed, 1) / unit) + jnp.log(unit), underflown
+    )
     log_p = log_rest((1 - alpha) / 2)
     log_q = _log_q(alpha, pairs > 0) - math.log(2)
     majority, minority = jnp.maximum(buys, sells) * log_p, pairs * log_q
-    return poison(majority + minority + log_mixed, in_domain(params), params)
+    possible = (pairs >= 0) & (buys == jnp.floor(buys)) & (sells == jnp.floor(sells))
+    return poison(majority + minority + log_mixed, in_domain(params) & possible, params)
 
 
 def _log_q(alpha: jax.Array, needed: jax.Array) -> jax.Array:

@@ -27,14 +27,15 @@ x_1 does not depend on alpha. There the low quote vanishes as alpha grows, in a 
 Reference: Glosten & Milgrom (1985), section 2, on elastic demand and the closing of the market.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from diffeq.glosten_milgrom.odds import log_rest
+from diffeq.glosten_milgrom import odds
+from diffeq.glosten_milgrom.odds import Odds, log_rest
 from diffeq.glosten_milgrom.private_values import Law
 from solvers import implicit, root
 
@@ -42,8 +43,6 @@ NEWTON = 30
 """Newton's steps: some 6 do, but next to a double root each only halves the distance."""
 LARGEST = 3.5
 """z_1 is smaller: z h(z) > 3 there, while 1 − x_1 > 1/3, as the hazard's elasticity is below 1."""
-
-
 LEAST = 0.69
 """Below log 2: at a price above the mean S ≤ 1/2."""
 
@@ -85,6 +84,27 @@ class Turns(NamedTuple):
     """log(1 − x_2)"""
     exist: jax.Array
     """bool; else the numbers mean nothing"""
+
+
+Distances = tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""Ask side, bid side: the chance of the value that it loses to, and its distance from the mean."""
+
+
+def distances(at: Odds, params: Any) -> Distances:
+    """(mu, V_H − m), (1−mu, m − V_L) at a belief."""
+    mu, rest = odds.chances(at)
+    width = params.V_H - params.V_L
+    return (mu, rest * width), (rest, mu * width)
+
+
+def lowest_quotes(at: Distances, params: Any, law: Law) -> tuple[Quote, Quote]:
+    """That of the ask side, and of the bid side."""
+    chances, lengths = (jnp.stack(x) for x in zip(*at, strict=True))
+    uninformed = jnp.broadcast_to(1 - params.alpha, (2,))
+    sides = Side(params.alpha * chances, uninformed, lengths / params.s)
+    found = jax.vmap(lambda side: lowest_quote(side, law))(sides)
+    ask, bid = (jax.tree.map(lambda x, i=i: x[i], found) for i in (0, 1))
+    return ask, bid
 
 
 def lowest_quote(side: Side, law: Law) -> Quote:

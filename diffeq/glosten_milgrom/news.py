@@ -29,10 +29,10 @@ import jax.numpy as jnp
 
 from diffeq import validate
 from diffeq.check import Info, poison
+from diffeq.glosten_milgrom import binary_quotes, odds
 from diffeq.glosten_milgrom import binary_value as base
-from diffeq.glosten_milgrom import odds
 from diffeq.glosten_milgrom.binary_value import BUY, SELL, Quotes
-from diffeq.glosten_milgrom.redraw import chance_of, mixed
+from diffeq.glosten_milgrom.redraw import chance_of, limit_of, mixed
 
 __all__ = [
     "Params",
@@ -214,33 +214,12 @@ def update_at(log_odds: jax.Array, order: jax.Array, params: Params) -> jax.Arra
 
 def quotes_at(log_odds: jax.Array, params: Params) -> Quotes:
     """:func:`quotes` without validation."""
-    return base.quotes_at(before_at(log_odds, params), static(params))
+    return binary_quotes.quotes_at(odds.of(before_at(log_odds, params)), params)
 
 
 def spread_at(log_odds: jax.Array, params: Params) -> jax.Array:
     """:func:`spread` without validation."""
-    return base.spread_at(before_at(log_odds, params), static(params))
-
-
-def limit_of(sign: int, params: Params) -> jax.Array:
-    """Log-odds of mu⁻ after an endless run of buys (sign +1) or sales (−1)."""
-    alpha, nu = params.alpha, params.nu
-    a, b = 1 + alpha, 1 - alpha
-    p, q = (params.mu_0, 1 - params.mu_0)[::sign]  # of the value that the run speaks for
-    # y, the belief in it: 2 alpha y² + B y − nu b p = 0; its rest: 2 alpha z² − (B + 4 alpha) z
-    # + nu a q = 0; each root in the form that does not cancel
-    idle = (alpha == 0) & (nu == 0)
-    B = nu * (a * q + b * p) - 2 * alpha
-    square = B**2 + 8 * alpha * nu * b * p
-    S = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    rising = B > 0
-    y = jnp.where(
-        rising,
-        2 * nu * b * p / jnp.where(rising, B + S, 1),
-        (S - B) / (4 * jnp.where(alpha > 0, alpha, 1)),
-    )
-    z = 2 * nu * a * q / jnp.where(idle, 1, B + 4 * alpha + S)
-    return jnp.where(idle, odds.log_odds_of(params.mu_0), sign * odds.log_ratio(y, z))
+    return binary_quotes.spread_at(odds.of(before_at(log_odds, params)), params)
 
 
 def in_domain(params: Params) -> jax.Array:
@@ -262,7 +241,7 @@ def validated(params: Params) -> Params:
 
 def _conditions(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual:
     nu, mu_0, before = params.nu, params.mu_0, before_at(log_odds, params)
-    unfair = base.residual_at(quotes, before, static(params))
+    unfair = binary_quotes.residual_at(quotes, before, params)
     sign = jnp.where(before >= 0, -1, 1).astype(before.dtype)  # of the rarer value
     expected = jnp.zeros_like(before)
     for order in (BUY, SELL):
@@ -276,12 +255,13 @@ def _conditions(quotes: Quotes, log_odds: jax.Array, params: Params) -> Residual
 
 @jax.jit
 def _solve(params: Params) -> Solution:
-    opening, model = odds.log_odds_of(params.mu_0), static(params)
-    bid, ask = base.quotes_at(opening, model)
-    value, spread = base.value_at(opening, model), base.spread_at(opening, model)
-    gaps = list(base.residual_at(Quotes(bid, ask), opening, model)[:2])
-    limits = limit_of(BUY, params), limit_of(SELL, params)
-    spreads = base.spread_at(limits[0], model), base.spread_at(limits[1], model)
+    opening = odds.of_prior(params.mu_0)
+    found, value = binary_quotes.quotes_at(opening, params), binary_quotes.value_at(opening, params)
+    spread = binary_quotes.spread_at(opening, params)
+    gaps = list(binary_quotes.residual_at(found, odds.log_odds_of(params.mu_0), params)[:2])
+    rates = params.mu_0, params.alpha, params.nu
+    limits = limit_of(BUY, *rates), limit_of(SELL, *rates)
+    after_buys, after_sales = (binary_quotes.spread_at(odds.of(x), params) for x in limits)
     for sign, limit in zip((BUY, SELL), limits, strict=True):
         order = jnp.full_like(limit, sign)
         again = mixed(odds.bayes(limit, order, params.alpha), params.nu, params.mu_0)
@@ -289,7 +269,8 @@ def _solve(params: Params) -> Solution:
         gaps.append(jnp.abs(moved) / jnp.maximum(1, jnp.abs(limit)))
     residual = jnp.max(jnp.stack(gaps))
     ok = in_domain(params) & (residual <= float(jnp.finfo(residual.dtype).eps) ** 0.5)
-    fields = bid, ask, value, spread, *limits, *spreads, jnp.minimum(*spreads)
+    spreads = after_buys, after_sales, jnp.minimum(after_buys, after_sales)
+    fields = *found, value, spread, *limits, *spreads
     return Solution(*poison(fields, ok, params), Info(ok, residual))
 
 

@@ -22,11 +22,10 @@ from jax import lax
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.glosten_milgrom import binary_value as base
-from diffeq.glosten_milgrom import news, odds
+from diffeq.glosten_milgrom import binary_quotes, news, odds
 from diffeq.glosten_milgrom.binary_value import BUY, SELL
 from diffeq.glosten_milgrom.news import Params
-from diffeq.glosten_milgrom.redraw import chance_of, onwards
+from diffeq.glosten_milgrom.redraw import chance_of, limit_of, onwards
 from solvers import chebyshev
 
 
@@ -80,8 +79,8 @@ def _expected_spread(params: Params, num_trades: int, num_nodes: int) -> Expecte
     certain = (params.mu_0 == 0) | (params.mu_0 == 1)
     relative, error = jnp.where(certain, 1, relative), jnp.where(certain, 0, error)
     ok = news.in_domain(params) & (error <= eps**0.6)
-    opening = odds.log_odds_of(params.mu_0)
-    spread = base.spread_at(opening, news.static(params)) * relative
+    opening = odds.of_prior(params.mu_0)
+    spread = binary_quotes.spread_at(opening, params) * relative
     return ExpectedSpread(poison(spread, ok, params), Info(ok, error))
 
 
@@ -142,8 +141,9 @@ def _range(opening: jax.Array, far: float, params: Params) -> tuple[jax.Array, j
     """
     # alpha near 1: the spread is flat up to one step from even odds; at 1 it is constant, then 0
     flat = jnp.where(params.alpha < 1, jnp.minimum(odds.step_of(params.alpha), far), 0)
-    low = jnp.maximum(news.limit_of(SELL, params), opening - far - flat)
-    high = jnp.minimum(news.limit_of(BUY, params), far + flat)
+    rates = params.mu_0, params.alpha, params.nu
+    low = jnp.maximum(limit_of(SELL, *rates), opening - far - flat)
+    high = jnp.minimum(limit_of(BUY, *rates), far + flat)
     # a little more: the limits themselves, where a derivative moves them, are inside
     return (low + high) / 2, (high - low) / 2 * 1.01 + 0.01
 

@@ -4,7 +4,7 @@ Probabilities and expectations are computed from the odds of the less likely val
 exp(−|log-odds|) ≤ 1, so that nothing cancels or overflows however certain the belief is.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,20 @@ import jax.numpy as jnp
 from diffeq import validate
 
 
+class Odds(NamedTuple):
+    """A belief, by the odds of the less likely value; of any one shape."""
+
+    rarer: jax.Array
+    """e ≤ 1."""
+    high_likelier: jax.Array
+    """bool: V_H is the likelier value, e the odds of V_L."""
+
+
 def log_odds(mu: Any) -> jax.Array:
     """log(mu/(1−mu)), of the shape of mu; ±inf at 1 and 0.
 
     The derivative there is a large number instead of infinite, such that quotes at these log-odds
-    still have their exact one-sided derivative in mu.
+    still have their exact one-sided derivative in mu (the first: ``solve`` has them all).
 
     Args:
       mu: P(V = V_H), in [0, 1], any shape. NaN where a traced one is outside.
@@ -53,15 +62,31 @@ def probability(log_odds: jax.Array) -> jax.Array:
     return jnp.where(log_odds >= 0, 1, e) / (1 + e)
 
 
-def posterior(
-    log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def of(log_odds: jax.Array) -> Odds:
+    """The belief of these log-odds."""
+    return Odds(rarer_odds(log_odds), log_odds >= 0)
+
+
+def of_prior(mu: jax.Array) -> Odds:
+    """The belief mu; with the derivatives of every order, at 0 and 1 too."""
+    high_likelier, rest = mu >= 0.5, 1 - mu
+    rarer = jnp.where(high_likelier, rest, mu) / jnp.where(high_likelier, mu, rest)
+    return Odds(rarer, high_likelier)
+
+
+def chances(at: Odds) -> tuple[jax.Array, jax.Array]:
+    """mu and 1−mu, without cancellation."""
+    e, high_likelier = at
+    return tuple(jnp.where(x, 1, e) / (1 + e) for x in (high_likelier, ~high_likelier))  # type: ignore[return-value]
+
+
+def posterior(at: Odds, if_high: jax.Array, if_low: jax.Array) -> tuple[jax.Array, jax.Array]:
     """P(likelier value | event), P(rarer value | event), the event's likelihoods given.
 
     An event that is impossible under the likelier value, itself certain, teaches nothing: 0/0 is
     the prior.
     """
-    high_likelier, e = log_odds >= 0, rarer_odds(log_odds)
+    e, high_likelier = at
     likelier = jnp.where(high_likelier, if_high, if_low)
     rarer = e * jnp.where(high_likelier, if_low, if_high)
     total = likelier + rarer
@@ -73,27 +98,23 @@ def posterior(
     return jnp.where(contrary, less, more), jnp.where(contrary, more, less)
 
 
-def rarer_odds_given(
-    log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Odds ≤ 1 of the rarer value after an event of these likelihoods; whether that is V_H."""
-    high_likelier, e = log_odds >= 0, rarer_odds(log_odds)
+def odds_given(at: Odds, if_high: jax.Array, if_low: jax.Array) -> Odds:
+    """The belief after an event of these likelihoods."""
+    e, high_likelier = at
     high, low = if_high * jnp.where(high_likelier, 1, e), if_low * jnp.where(high_likelier, e, 1)
     possible = high + low != 0
     high_rarer = jnp.where(possible, high < low, ~high_likelier)
     less, more = jnp.where(high_rarer, high, low), jnp.where(high_rarer, low, high)
-    return jnp.where(possible, over(less, jnp.where(possible, more, 1)), 0), high_rarer
+    return Odds(jnp.where(possible, over(less, jnp.where(possible, more, 1)), 0), ~high_rarer)
 
 
 def mean(
-    log_odds: jax.Array, if_high: jax.Array, if_low: jax.Array, V_L: jax.Array, V_H: jax.Array
+    at: Odds, if_high: jax.Array, if_low: jax.Array, V_L: jax.Array, V_H: jax.Array
 ) -> jax.Array:
     """E[V | event], the event's likelihoods given."""
-    likelier, rarer = posterior(log_odds, if_high, if_low)
-    high_likelier = log_odds >= 0
-    return likelier * jnp.where(high_likelier, V_H, V_L) + rarer * jnp.where(
-        high_likelier, V_L, V_H
-    )
+    likelier, rarer = posterior(at, if_high, if_low)
+    usual, other = (jnp.where(x, V_H, V_L) for x in (at.high_likelier, ~at.high_likelier))
+    return likelier * usual + rarer * other
 
 
 def after(log_odds: jax.Array, net_buys: jax.Array, step: jax.Array) -> jax.Array:
@@ -128,12 +149,16 @@ def _over_jvp(primals: Any, tangents: Any) -> Any:
 
 
 # Derivatives at certainty. d ask/d mu = (d ask/d log-odds)(d log-odds/d mu) is 0·inf there; with
-# the first bounded below and the second above by reciprocal numbers, the product is exact.
+# reciprocal numbers for the two, the product is exact.
 
 
-def _smallest(dtype: Any) -> float:
-    """Odds that count as zero in a derivative: 1e-306, clear of the subnormals; float32: 1e-36."""
-    return 64 * float(jnp.finfo(dtype).tiny)
+def _slope(log_odds: jax.Array, e: jax.Array) -> jax.Array:
+    """e as a slope: above the subnormals, and at certainty a number whose products are too.
+
+    float64: 1e-306 and 1e-231; float32: 1e-36 and 1e-28.
+    """
+    tiny = float(jnp.finfo(log_odds.dtype).tiny)
+    return jnp.where(jnp.isinf(log_odds), tiny**0.75, jnp.maximum(e, 64 * tiny))
 
 
 @jax.custom_jvp
@@ -146,7 +171,7 @@ def rarer_odds(log_odds: jax.Array) -> jax.Array:
 def _rarer_odds_jvp(primals: Any, tangents: Any) -> Any:
     (at,), (move,) = primals, tangents
     e = rarer_odds(at)
-    slope = jnp.maximum(e, _smallest(at.dtype))
+    slope = _slope(at, e)
     return e, jnp.where(at >= 0, -slope, slope) * move
 
 
@@ -161,7 +186,8 @@ def log_odds_of(mu: jax.Array) -> jax.Array:
 @log_odds_of.defjvp
 def _log_odds_jvp(primals: Any, tangents: Any) -> Any:
     (mu,), (move,) = primals, tangents
-    return log_odds_of(mu), move / jnp.maximum(mu * (1 - mu), _smallest(mu.dtype))
+    at = log_odds_of(mu)
+    return at, move / _slope(at, mu * (1 - mu))
 
 
 @jax.custom_jvp
@@ -173,45 +199,56 @@ def log_ratio(mu: jax.Array, rest: jax.Array) -> jax.Array:
 @log_ratio.defjvp
 def _log_ratio_jvp(primals: Any, tangents: Any) -> Any:
     (mu, rest), (move, opposite) = primals, tangents
-    by_mu = rest * move - mu * opposite
-    return log_ratio(mu, rest), by_mu / jnp.maximum(mu * rest, _smallest(mu.dtype))
+    at, by_mu = log_ratio(mu, rest), rest * move - mu * opposite
+    return at, by_mu / _slope(at, mu * rest)
 
 
 def slope_of(log_odds: jax.Array) -> jax.Array:
-    """d mu/d log-odds = mu(1−mu), bounded below by the smallest odds that count."""
+    """d mu/d log-odds = mu(1−mu)."""
     e = rarer_odds(log_odds)
-    return jnp.maximum(e / (1 + e) ** 2, _smallest(e.dtype))
+    return _slope(log_odds, e / (1 + e) ** 2)
 
 
 def slope_over_square(log_odds: jax.Array, chance: jax.Array) -> jax.Array:
     """:func:`slope_of` over chance², a square that may underflow."""
-    e = jnp.maximum(rarer_odds(log_odds), _smallest(log_odds.dtype))
+    e = _slope(log_odds, rarer_odds(log_odds))
     return e / chance * (1 / ((1 + e) ** 2 * chance))
 
 
-@jax.custom_jvp
 def bayes(log_odds: jax.Array, order: jax.Array, alpha: jax.Array) -> jax.Array:
-    """Log-odds after one order, +1 or −1 (floats): :func:`after` by one step of alpha.
+    """Log-odds after one order, +1 or −1 (floats), of the model of :mod:`.binary_value`."""
+    return learnt(log_odds, order, step_of(alpha), 2 * alpha, 1 - alpha)
 
-    Also where the result is certainty its derivative, as a probability, is exact.
+
+@jax.custom_jvp
+def learnt(
+    log_odds: jax.Array, order: jax.Array, step: jax.Array, tilt: jax.Array, rest: jax.Array
+) -> jax.Array:
+    """Log-odds after one order, +1 or −1 (floats): :func:`after` by one step.
+
+    Its likelihood is rest + tilt under the value it speaks for, rest under the other, and the step
+    log(1 + tilt/rest). Derivatives go by these two, and are exact, as those of a probability, also
+    where the belief is certain before the order or after it.
     """
-    return after(log_odds, order, step_of(alpha))
+    return after(log_odds, order, step)
 
 
-@bayes.defjvp
-def _bayes_jvp(primals: Any, tangents: Any) -> Any:
-    (at, order, alpha), (move, _, more) = primals, tangents
-    then = bayes(at, order, alpha)
-    a, b = 1 + order * alpha, 1 - order * alpha
-    chance = probability(at) * a + probability(-at) * b
-    # d log-odds' = d log-odds + 2 order/(ab) d alpha; at certainty d mu' over the smallest odds
+@learnt.defjvp
+def _learnt_jvp(primals: Any, tangents: Any) -> Any:
+    (at, order, step, tilt, rest), (move, _, _, more_tilt, more_rest) = primals, tangents
+    then, likely = learnt(at, order, step, tilt, rest), rest + tilt
+    chance = probability(order * at) * likely + probability(-order * at) * rest
     certain, possible = jnp.isinf(then), chance > 0
-    per_alpha = 2 * order / jnp.where(certain, 1, a * b)
-    slope, smallest = slope_over_square(at, jnp.where(possible, chance, 1)), _smallest(at.dtype)
-    by_at = jnp.where(possible, slope * (a * b) / smallest, 1)
-    by_alpha = jnp.where(possible & ~jnp.isinf(at), 2 * order * slope / smallest, 0)
-    by_alpha = jnp.nan_to_num(jnp.where(certain, by_alpha, per_alpha), nan=jnp.nan)
-    return then, jnp.where(certain, by_at, 1) * move + by_alpha * more
+    # at certainty d mu' = mu(1−mu)/chance² (likely rest d log-odds + rest d tilt − tilt d rest),
+    # over the slope there
+    slope, into = slope_over_square(at, jnp.where(possible, chance, 1)), slope_of(then)
+    by_at = jnp.where(certain & possible, slope * (likely * rest) / into, 1)
+    gain = jnp.where(possible & ~jnp.isinf(at), slope / into, 0)
+    gain = jnp.minimum(gain, 0.1 * float(jnp.finfo(gain.dtype).max))
+    share = tilt / jnp.where(likely > 0, likely, 1)
+    by_tilt = jnp.where(certain, gain * rest, 1 / jnp.where(likely > 0, likely, 1))
+    by_rest = jnp.where(certain, gain * tilt, share / jnp.where(rest > 0, rest, 1))
+    return then, by_at * move + order * (by_tilt * more_tilt - by_rest * more_rest)
 
 
 _log_odds, _belief = jax.jit(log_odds_of), jax.jit(probability)

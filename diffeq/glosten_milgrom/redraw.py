@@ -76,3 +76,23 @@ def chance_of(order: Any, before: jax.Array, alpha: jax.Array) -> jax.Array:
     """P(order) at log-odds of mu⁻; the chance of an uninformed trader is one half each way."""
     mu, rest = odds.probability(before), odds.probability(-before)
     return (mu * (1 + order * alpha) + rest * (1 - order * alpha)) / 2
+
+
+def limit_of(sign: int, mu_0: jax.Array, alpha: jax.Array, nu: jax.Array) -> jax.Array:
+    """Log-odds of mu⁻ after an endless run of buys (sign +1) or sales (−1)."""
+    a, b = 1 + alpha, 1 - alpha
+    p, q = (mu_0, 1 - mu_0)[::sign]  # of the value that the run speaks for
+    # y, the belief in it: 2 alpha y² + B y − nu b p = 0; its rest: 2 alpha z² − (B + 4 alpha) z
+    # + nu a q = 0; each root in the form that does not cancel
+    idle = (alpha == 0) & (nu == 0)
+    B = nu * (a * q + b * p) - 2 * alpha
+    square = B**2 + 8 * alpha * nu * b * p
+    S = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    rising = B > 0
+    y = jnp.where(
+        rising,
+        2 * nu * b * p / jnp.where(rising, B + S, 1),
+        (S - B) / (4 * jnp.where(alpha > 0, alpha, 1)),
+    )
+    z = 2 * nu * a * q / jnp.where(idle, 1, B + 4 * alpha + S)
+    return jnp.where(idle, odds.log_odds_of(mu_0), sign * odds.log_ratio(y, z))

@@ -22,16 +22,13 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import poison
 from diffeq.glosten_milgrom import odds
+from diffeq.glosten_milgrom.binary_quotes import quotes_at, spread_at, value_at
 from diffeq.glosten_milgrom.binary_value import (
     BUY,
     SELL,
     Params,
     in_domain,
-    quotes_at,
-    spread_at,
-    step_of,
     validated,
-    value_at,
 )
 
 CHUNK = 65_536
@@ -88,7 +85,7 @@ class Paths(NamedTuple):
     @property
     def expected_value(self) -> jax.Array:
         """E[V] before the trade, in price units."""
-        return _along(value_at, self, False)
+        return _along(_value, self, False)
 
     @property
     def bid(self) -> jax.Array:
@@ -103,12 +100,12 @@ class Paths(NamedTuple):
     @property
     def spread(self) -> jax.Array:
         """ask − bid, without its cancellation."""
-        return _along(spread_at, self, False)
+        return _along(_spread, self, False)
 
     @property
     def price(self) -> jax.Array:
         """What was paid, the ask of a buy and the bid of a sale: E[V] after the trade."""
-        return _along(value_at, self, True)
+        return _along(_value, self, True)
 
     @property
     def profit(self) -> jax.Array:
@@ -152,12 +149,20 @@ def _belief(at: jax.Array, params: Params) -> jax.Array:
     return odds.probability(at)
 
 
+def _value(at: jax.Array, params: Params) -> jax.Array:
+    return value_at(odds.of(at), params)
+
+
 def _bid(at: jax.Array, params: Params) -> jax.Array:
-    return quotes_at(at, params).bid
+    return quotes_at(odds.of(at), params).bid
 
 
 def _ask(at: jax.Array, params: Params) -> jax.Array:
-    return quotes_at(at, params).ask
+    return quotes_at(odds.of(at), params).ask
+
+
+def _spread(at: jax.Array, params: Params) -> jax.Array:
+    return spread_at(odds.of(at), params)
 
 
 def simulate(
@@ -247,4 +252,4 @@ def centred(params: Params) -> Params:
 def log_odds_by_net_buys(num_trades: int, params: Params) -> jax.Array:
     """Log-odds after −T, …, T buys net of sales, shape (2T + 1,)."""
     n = jnp.arange(-num_trades, num_trades + 1)
-    return odds.after(odds.log_odds_of(params.mu_0), n, step_of(params.alpha))
+    return odds.after(odds.log_odds_of(params.mu_0), n, odds.step_of(params.alpha))

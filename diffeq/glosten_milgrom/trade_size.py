@@ -31,7 +31,7 @@ import numpy as np
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.glosten_milgrom import informed_size, odds
+from diffeq.glosten_milgrom import binary_value, informed_size, odds
 from diffeq.glosten_milgrom.informed_size import (
     ORDERS,
     Belief,
@@ -196,7 +196,8 @@ def _after(log_odds: jax.Array, order: jax.Array, params: Params) -> jax.Array:
     rest = 1 - params.alpha
     step = jnp.log1p(tilt / jnp.where(rest > 0, rest, 1))
     step = jnp.where((rest <= 0) & (tilt > 0), jnp.inf, step)
-    return odds.after(log_odds, jnp.sign(order), step)
+    sign = jnp.where(order > 0, 1, -1).astype(log_odds.dtype)
+    return odds.learnt(log_odds, sign, step, tilt, rest)
 
 
 def residual(quotes: Any, log_odds: Any, params: Params) -> Residual:
@@ -272,7 +273,7 @@ def _certain_event(params: Params) -> Params:
 
 
 def _state(log_odds: Any, params: Params) -> jax.Array:
-    return jnp.asarray(validate.array("log_odds", log_odds), params.V_L.dtype)
+    return binary_value.state(log_odds, params)
 
 
 def _belief(log_odds: jax.Array) -> Belief:

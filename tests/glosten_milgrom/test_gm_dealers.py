@@ -123,6 +123,9 @@ def test_monopoly_at_the_breakdown():
     one = markets(lanes(Params, alpha=alpha, s=0.5), 1, "normal")
     assert abs(float(one.ask[0] - edge.ask)) < 1e-7 and 0 < float(one.profit[0]) < 1e-8
     assert bool(one.closed[1]) and np.isnan(one.ask[1])
+    # s next to sd: no breakdown, though the profit is below the floating range
+    one = markets(lanes(Params, alpha=0.9994, s=1 + 1e-9), 1, "normal")
+    assert bool(one.info.converged[0]) and float(one.profit[0]) == 0 < float(one.ask[0])
 
 
 @pytest.mark.float64

@@ -364,6 +364,10 @@ def test_update():
     assert_close(90 + 20 * expit(up), at.ask[0], 10 * EPS)  # E[V | buy] = ask
     with pytest.raises(ValueError, match=r"order: expected one of the codes -1, 0, \+1"):
         elastic.update(0.0, 2, p)
+    # at mu = 0 the belief's slope grows by the likelihood ratio: S = 1/2 there
+    odds = binary_value.odds
+    belief = jax.grad(lambda mu: odds.belief(elastic.update(odds.log_odds(mu), 1, p)))
+    assert_close(belief(FLOAT(0)), 1 + 0.3 / 0.35, 20 * EPS)
 
 
 # Derivatives

@@ -75,6 +75,25 @@ def test_ends_are_finite_where_the_day_is_possible() -> None:
                 assert alpha == 1 and slopes[1] == -np.inf
 
 
+def test_second_derivatives_at_the_ends() -> None:
+    """One buy, or none, at alpha = 1; a day against a certain V, whose probability underflows."""
+
+    def log_L(x: Any, buys: Any, sells: Any) -> jax.Array:
+        return log_likelihood(Params(mu_0=x[0], alpha=x[1]), buys, sells)
+
+    x = jnp.array([[0.5, 1.0], [0.5, 1.0], [0.0, 0.3]])
+    buys, sells = jnp.array([1.0, 0.0, 5000.0]), jnp.array([0.0, 0.0, 4000.0])
+    got = np.asarray(jax.jit(jax.vmap(jax.hessian(log_L)))(x, buys, sells))
+    np.testing.assert_allclose(got[0], [[-4, 2], [2, 0]], atol=8 * EPS)
+    np.testing.assert_array_equal(got[1], np.zeros((2, 2)))
+    np.testing.assert_allclose(got[2, 1, 1], -5000 / 0.7**2 - 4000 / 1.3**2, rtol=100 * EPS)
+
+
+def test_traced_counts_that_are_none_are_nan() -> None:
+    got = jax.jit(lambda buys: log_likelihood(Params(), buys, 1))(jnp.array([-1.0, 0.5, 2.0]))
+    np.testing.assert_array_equal(np.isnan(got), [True, True, False])
+
+
 @pytest.mark.float64
 def test_derivatives_agree() -> None:
     """Forward = reverse, and finite differences, batched over days."""

@@ -315,12 +315,26 @@ def test_derivatives_three_ways() -> None:
     helpers.assert_derivatives(compiled, theta, modes=1e-12, steps=1e-10)
 
 
-@pytest.mark.float64
-def test_the_hessian_is_finite_and_symmetric_at_the_example() -> None:
-    theta = jnp.array([90.0, 110.0, 0.5, 0.3])
-    hessian = jax.jit(jax.hessian(lambda theta: solve(Params(*theta)).spread))(theta)
-    helpers.assert_close_by_norm(hessian, hessian.T, 1e-12)
-    helpers.assert_close(hessian[2, 2], -8 * 0.3 * 20 * (1 - 0.3**2), 1e-12)  # at mu = 1/2
+def test_second_derivatives_are_exact_at_certainty_too() -> None:
+    """Of the ask and the spread in mu and alpha, by the quotient rule; once NaN at mu in {0, 1}."""
+
+    def fields(theta: jax.Array) -> jax.Array:
+        found = solve(Params(0.0, 1.0, theta[0], theta[1]))
+        return jnp.stack([found.ask, found.spread])
+
+    far = 1e-200 if X64 else 1e-25
+    theta = np.array([(mu, 0.3) for mu in (0.0, far, 0.5, 0.9, 1.0)], DTYPE)
+    hessians = np.asarray(jax.jit(jax.vmap(jax.hessian(fields)))(theta), float)
+    for (mu, a), got in zip(theta.astype(float), hessians, strict=True):
+        x, rows = 2 * mu - 1, []
+        for a_ in (a, -a):  # the bid is the ask of −alpha
+            D = 1 + a_ * x
+            by_both = -2 * a_ / D**2 - 2 * (1 - a_**2) * x / D**3
+            by_mu, by_alpha = -4 * a_ * (1 - a_**2) / D**3, -4 * mu * (1 - mu) * x / D**3
+            rows.append(np.array([[by_mu, by_both], [by_both, by_alpha]]))
+        ask, bid = rows[0], rows[1] * [[1, -1], [-1, 1]]
+        helpers.assert_close_by_norm(got[0], ask, 64 * EPS)
+        helpers.assert_close_by_norm(got[1], ask - bid, 64 * EPS)
 
 
 # Bad input

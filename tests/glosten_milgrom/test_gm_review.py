@@ -74,6 +74,31 @@ def test_slopes_at_alpha_one_and_extreme_beliefs_are_numbers():
     np.testing.assert_allclose(np.asarray(forward)[1][:, 1], expected, rtol=100 * far * EPS)
 
 
+def test_small_slopes_at_certainty_are_not_lost():
+    """d spread/d mu = ±4 alpha/(1−alpha²) by way of log-odds ±inf: once 0, a subnormal's."""
+
+    def spread(mu, alpha):
+        return gm.spread(gm.log_odds(mu), gm.Params(0.0, 1.0, 0.5, alpha))
+
+    mu, alpha = np.array([0.0, 0.0, 1.0, 1.0]), np.array([1e-10, 0.003, 1e-10, 0.003])
+    got = jax.jit(jax.vmap(jax.grad(spread)))(*(jnp.asarray(x, float) for x in (mu, alpha)))
+    expected = np.where(mu == 0, 4, -4) * alpha / (1 - alpha**2)
+    np.testing.assert_allclose(got, expected, rtol=32 * EPS)
+
+    def after(mu, alpha):  # where a buy reveals V_H, d mu'/d alpha = (1−mu)/(2 mu): once cut at 256
+        return gm.belief(gm.update(gm.log_odds(mu), gm.BUY, gm.Params(alpha=alpha)))
+
+    mu = np.array([0.3, 1e-3, 1e-6, 1e-9])
+    got = jax.jit(jax.vmap(jax.grad(after, 1)))(jnp.asarray(mu, float), jnp.ones(4))
+    np.testing.assert_allclose(got, (1 - mu) / (2 * mu), rtol=64 * EPS)
+
+
+def test_the_slack_of_a_threshold_is_that_of_its_rounding():
+    """log 999999/log(13/7) = 22.3: in float32 a slack of one in log-odds once made it 21."""
+    law = gm.first_passage(gm.Params(), threshold=0.999999, num_trades=1)
+    assert float(law.net_orders) == 23
+
+
 @pytest.mark.parametrize("alpha", [0.999, 1.0])
 def test_a_day_of_buys_alone_at_high_alpha(alpha):
     """log L = log mu_0 + B log((1+alpha)/2), which differences of logs of 2 cannot hold."""

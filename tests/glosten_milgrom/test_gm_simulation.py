@@ -224,13 +224,14 @@ def test_ends_and_bad_lanes() -> None:
             if mu_0 != 0.5 or alpha == 0:
                 assert float(jnp.max(found.spread.mean)) == 0
 
-    def lane(alpha: jax.Array) -> Any:
+    def lane(alpha: jax.Array, threshold: jax.Array) -> Any:
         paths = simulate(KEY, Params(alpha=alpha), num_trades=3, num_paths=4)
-        return paths.ask, summary(paths).informed_profit.mean
+        found = summary(paths, thresholds=threshold[None])
+        return paths.ask, found.not_reached[0]
 
-    ask, profit = jax.jit(jax.vmap(lane))(np.array([0.3, -0.1]))
-    assert np.isnan(ask[1]).all() and np.isnan(profit[1])
-    assert np.isfinite(ask[0]).all() and np.isfinite(profit[0])
+    ask, missed = jax.jit(jax.vmap(lane))(np.array([0.3, -0.1, 0.3]), np.array([0.9, 0.9, 0.0]))
+    np.testing.assert_array_equal(np.isnan(ask).all(axis=(1, 2)), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(missed), [False, True, True])
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,18 @@ def test_learning_at_the_ends() -> None:
     assert sizes.update(np.zeros((3, 1)), np.array([1, 2]), sizes.Params()).shape == (3, 2)
 
 
+def test_learning_has_its_derivatives_at_the_ends() -> None:
+    """Of the belief after a large buy: likelihood ratios at mu = 0 and 1; 0 once at alpha = 1."""
+
+    def belief(x: jax.Array) -> jax.Array:
+        return odds.belief(sizes.update(odds.log_odds(x[0]), 2, sizes.Params(alpha=x[1])))
+
+    got = jax.jit(jax.vmap(jax.grad(belief)))(array([[0, 0.3], [1, 0.3], [0.4, 1]]))
+    u, psi = 0.07, 0.2 * (0.3 + 0.35 * 0.8 * 0.5) / (0.3 * 0.6)  # separating at 0, pooling at 1
+    assert_close(got[:2, 0], [1 + 0.3 / u, u / (0.3 * psi + u)], 50 * EPS)
+    assert_close(got[2, 1], (1 - 0.4) / 0.4 * 0.6 / 2, 50 * EPS)  # (1−mu)/mu (b/2)/psi, psi = b/K
+
+
 # Event uncertainty
 
 
@@ -507,6 +519,8 @@ def test_bad_parameters_are_named(change: dict[str, Any], message: str) -> None:
 
 
 def test_bad_arguments_are_named() -> None:
+    with pytest.raises(TypeError, match="log_odds"):
+        sizes.quotes(None, sizes.Params())
     with pytest.raises(ValueError, match="order.*codes"):
         sizes.update(0.0, 3, sizes.Params())
     with pytest.raises(ValueError, match="shape \\(3,\\)"):
