@@ -22,6 +22,7 @@ from diffeq.market_making.model import (
     horizon,
     in_domain,
     inventories,
+    same_sides,
     validated,
 )
 
@@ -169,14 +170,13 @@ def stationary(
       :class:`Depths`, shape (m, 2Q + 1).
 
     Raises:
-      ValueError: sides that differ.
+      ValueError: sides that differ, or a traced pair of them.
 
     Reference: Guéant, Lehalle & Fernandez-Tapia (2013), section 4.
     """
     p, t, q = _checked(params, max_inventory, times, objective)
-    for name, bid, ask in (("A", p.A_b, p.A_a), ("k", p.k_b, p.k_a)):
-        if not isinstance(bid, jax.core.Tracer) and float(bid) != float(ask):
-            raise ValueError(f"Params.{name}: expected the same on both sides, got {bid} and {ask}")
+    for name in ("A", "k"):
+        same_sides(name, getattr(params, name), "sides that differ have no such formula")
     x = p.gamma / p.k_b
     if objective == "cara":
         R = jnp.sqrt(p.sigma**2 * p.gamma / (2 * p.k_b * p.A_b)) * jnp.exp(

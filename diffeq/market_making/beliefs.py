@@ -134,10 +134,13 @@ def _rates(
     beyond = reach > least
     N, total = beyond @ weight, float(np.where(beyond, reach, 0.0) @ weight @ np.ones(2))
     at_least = np.maximum(reach, least)
+    # exposures are in units of e^(−k nearest), in which they stay in range
+    nearest = at_least.min(axis=1, initial=np.inf)
     a, b, n = N, 0.0, float(N.sum())
     if prior is not None:
         counts = prior.A * prior.seconds
         a, b, n = N + counts, prior.seconds, n + counts.sum()
+        nearest = np.minimum(nearest, 0.0)
         total += counts.sum() / prior.k
     if not (a > 0).all() or not total - N.sum() * least > 0:
         nothing = np.full(2, np.nan)
@@ -145,8 +148,8 @@ def _rates(
 
     def profile(k: float) -> tuple[Any, ...]:
         """Slope in k, less curvature, and each side's exposure, mean and variance of R'."""
-        share = weight * dt * np.exp(-k * (at_least - least))
-        exposure = share.sum(axis=1) + b * np.exp(k * least)  # over e^(−k d_min)
+        share = weight * dt * np.exp(-k * (at_least - nearest[:, None]))
+        exposure = share.sum(axis=1) + b * np.exp(k * nearest)
         mean = (share * at_least).sum(axis=1) / exposure
         variance = (share * at_least**2).sum(axis=1) / exposure - mean**2
         slope = n / k - total + a @ mean
@@ -154,7 +157,8 @@ def _rates(
 
     k, slope = _decreasing_root(profile, n / (total - N.sum() * least))
     _, information, exposure, mean = profile(k)
-    A = a / exposure * np.exp(k * least)
+    with np.errstate(over="ignore"):  # no rate, then
+        A = a / exposure * np.exp(k * nearest)
     se_log_A = np.sqrt(1 / a + mean**2 / information)
     return A, k, A * se_log_A, 1 / np.sqrt(information), slope * k / n
 

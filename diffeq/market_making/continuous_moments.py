@@ -126,13 +126,13 @@ class Kernel(NamedTuple):
     """E of bid fills, ask fills, ∫ spread dt and ∫ dt (both sides quoted), shape (n, 4)."""
 
 
-def chain(bid: Side, ask: Side, p: Problem, centre: jax.Array) -> Chain:
-    """The chain with rewards; profit counts less ``centre`` per time, so that it stays small."""
+def chain(bid: Side, ask: Side, p: Problem) -> Chain:
+    """The chain with rewards."""
     q = inventories(bid.depth.shape[0] // 2, bid.depth.dtype)
     g_b, g_a = bid.depth - (q + 1) * p.eps, ask.depth + (q - 1) * p.eps
     return Chain(
         jnp.stack([ask.chance, -bid.chance - ask.chance, bid.chance]),
-        jnp.stack([ask.chance * g_a, p.drift * q - centre, bid.chance * g_b]),
+        jnp.stack([ask.chance * g_a, p.drift * q, bid.chance * g_b]),
         jnp.stack([ask.chance * g_a**2, p.sigma**2 * q**2, bid.chance * g_b**2]),
     )
 
@@ -143,8 +143,12 @@ def times_(G: jax.Array, X: jax.Array) -> jax.Array:
     return below * jnp.roll(X, 1, axis=0) + on * X + above * jnp.roll(X, -1, axis=0)
 
 
-def kernel(c: Chain, sources: jax.Array, h: jax.Array, squarings: int) -> Kernel:
-    """The kernel over a time h: the series over h/2^S, doubled S times."""
+def kernel(c: Chain, sources: jax.Array, h: jax.Array, squarings: int) -> tuple[Kernel, jax.Array]:
+    """The kernel over a time h: the series over h/2^S, doubled S times; profit less a shift.
+
+    The shift, the second result, follows the mean of the half to come, seen from q = 0, where that
+    is far above its standard deviation: K_2 would else drown the variance.
+    """
     n, h = sources.shape[0], h / 2.0**squarings
     one, none = jnp.eye(n, dtype=sources.dtype), jnp.zeros((n, n), sources.dtype)
 
@@ -158,8 +162,12 @@ def kernel(c: Chain, sources: jax.Array, h: jax.Array, squarings: int) -> Kernel
         )
         return (jax.tree.map(jnp.add, total, new), new), None
 
-    def doubled(k: Kernel, _: None) -> tuple[Kernel, None]:
-        P, K_1, K_2, sums = k
+    def doubled(state: tuple[Kernel, jax.Array], _: None) -> tuple[Any, None]:
+        (P, K_1, K_2, sums), shift = state
+        law = P[n // 2]
+        mean, square = (lax.stop_gradient(law @ jnp.sum(K, axis=1)) for K in (K_1, K_2))
+        mean = jnp.where(mean**2 > 0.9 * square, mean, 0.0)  # three standard deviations
+        K_1, K_2 = K_1 - mean * P, K_2 - 2 * mean * K_1 + mean**2 * P
         P_2 = P @ P
         twice = Kernel(
             P_2 / jnp.sum(P_2, axis=1, keepdims=True),
@@ -167,11 +175,11 @@ def kernel(c: Chain, sources: jax.Array, h: jax.Array, squarings: int) -> Kernel
             P @ K_2 + 2 * K_1 @ K_1 + K_2 @ P,
             sums + P @ sums,
         )
-        return twice, None
+        return (twice, 2 * (shift + mean)), None
 
     start = Kernel(one, none, none, sources * h)
     (short, _), _ = lax.scan(term, (start, start), jnp.arange(1, ORDER + 1).astype(h.dtype))
-    whole, _ = lax.scan(doubled, short, None, length=squarings)
+    whole, _ = lax.scan(doubled, (short, jnp.zeros_like(h)), None, length=squarings)
     return whole
 
 
@@ -213,11 +221,8 @@ def _statistics(
         quoted = ((bid.chance > 0) & (ask.chance > 0)).astype(h.dtype)
         spread = quoted * (bid.depth + ask.depth)
         sources = jnp.stack([bid.chance, ask.chance, spread, quoted], axis=1)
-        earned = bid.chance * bid.depth + ask.chance * ask.depth
-        centre = lax.stop_gradient(earned[n // 2])
-        return before(
-            kernel(chain(bid, ask, p, centre), sources, h, squarings), later, centre * h
-        ), None
+        over_h, shift = kernel(chain(bid, ask, p), sources, h, squarings)
+        return before(over_h, later, shift), None
 
     zero = jnp.zeros(n, h.dtype)
     end = Onwards(zero, zero, jnp.zeros((n, 4), h.dtype), jnp.eye(n, dtype=h.dtype))

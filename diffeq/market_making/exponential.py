@@ -36,10 +36,14 @@ from diffeq.market_making.model import (
     horizon,
     in_domain,
     inventories,
+    same_sides,
     validated,
 )
 from solvers.blocks import in_blocks
 from solvers.tridiagonal import LogVector, Tridiagonal, log_exponential
+
+TWO_KS = "with two k's the problem is not linear: use the grid solver (hjb)"
+"""What an error says."""
 
 
 class Linear(NamedTuple):
@@ -57,7 +61,7 @@ def solve(params: Params, *, max_inventory: int, times: Any, objective: str = "c
     """Value and optimal quotes for exponential fills, exactly.
 
     Args:
-      params: as :class:`~.model.Params`; k must be the same on both sides. Every leaf is
+      params: as :class:`~.model.Params`; k a number, the same on both sides. Every leaf is
         differentiable.
       max_inventory: Q ≥ 1, static.
       times: t_1 < … < t_m = T, shape (m,).
@@ -66,11 +70,11 @@ def solve(params: Params, *, max_inventory: int, times: Any, objective: str = "c
     Returns:
       :class:`~.model.Solution`, shape (m, 2Q + 1). Logs of w to about 1e-13 for any penalty, rate
       and horizon. At A = 0 the n-th derivative in A grows like e^(n k p), p the most a fill saves:
-      NaN where that leaves the floating range. A lane with a parameter outside its domain, or with
-      two k's, is NaN in every value and derivative, ``info.converged`` False.
+      NaN where that leaves the floating range. A lane with a parameter outside its domain is NaN in
+      every value and derivative, ``info.converged`` False.
 
     Raises:
-      ValueError, TypeError: a concrete argument out of domain, or two k's.
+      ValueError, TypeError: a concrete argument out of domain, two k's, or a traced pair of them.
 
     Reference: Guéant, Lehalle & Fernandez-Tapia (2013); for "penalty" Cartea, Jaimungal & Penalva
     (2015), section 10.2.
@@ -82,12 +86,7 @@ def solve(params: Params, *, max_inventory: int, times: Any, objective: str = "c
     """
     problem = validated(params, objective)
     Q = validate.count("max_inventory", max_inventory)
-    k_b, k_a = problem.k_b, problem.k_a
-    if not isinstance(k_b, jax.core.Tracer) and float(k_b) != float(k_a):
-        raise ValueError(
-            f"Params.k: expected the same on both sides for the exact solution, got {float(k_b)} "
-            f"and {float(k_a)}; use the grid solver (hjb)"
-        )
+    same_sides("k", params.k, TWO_KS)
     return _solve(problem, horizon(times, problem.sigma.dtype), Q, objective)
 
 
@@ -105,7 +104,6 @@ def _solve(p: Problem, times: jax.Array, Q: int, objective: str) -> Solution:
     edge = jnp.full((times.shape[0], 1), jnp.inf, k.dtype)
     ok = (
         in_domain(p)
-        & (p.k_b == p.k_a)
         & jnp.all(jnp.diff(times) > 0)
         & jnp.all(jnp.isfinite(theta))
         & (w.truncation <= 100 * float(jnp.finfo(k.dtype).eps))

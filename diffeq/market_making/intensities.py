@@ -211,23 +211,28 @@ _STEPS, _STEPS_NEAR = 60, 4
 def _solved(
     excess: Callable[[jax.Array], jax.Array], least: jax.Array, start: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """The zero of an increasing function of log x: Newton, bisection where it would leave.
+    """The zero of an increasing function of log x: Newton, bisection where that goes astray.
 
-    With the function's value a step before.
+    Astray is out of the bracket, or in a circle: a step more than half as long as the one before
+    (but the few steps from a start that is near are not judged). With the function's value a step
+    before.
     """
 
     def step(_: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        _, at, low, high = state
+        _, at, low, high, most = state
         value, slope = jax.jvp(excess, (at,), (jnp.ones_like(at),))
         low, high = jnp.where(value > 0, low, at), jnp.where(value > 0, at, high)  # NaN: too low
         newton = at - value / slope
-        inside = (newton >= low) & (newton <= high)  # NaN is not
-        return value, jnp.where(inside, newton, (low + high) / 2), low, high
+        good = (newton >= low) & (newton <= high) & (jnp.abs(newton - at) <= most)  # NaN is not
+        to = jnp.where(good, newton, (low + high) / 2)
+        return value, to, low, high, jnp.maximum(jnp.abs(to - at) / 2, free)
 
     far = jnp.full_like(least, _FAR[least.dtype.itemsize])
     first = jnp.maximum(least, 0) if start is None else start
-    steps = _STEPS if start is None else _STEPS_NEAR
-    value, at, *_ = lax.fori_loop(0, steps, step, (first, first, least, far))
+    tiny = float(jnp.finfo(least.dtype).eps) ** 0.5
+    steps, free = (_STEPS, tiny) if start is None else (_STEPS_NEAR, jnp.inf)
+    state = (first, first, least, far, jnp.full_like(least, jnp.inf))
+    value, at, *_ = lax.fori_loop(0, steps, step, state)
     return at, value
 
 

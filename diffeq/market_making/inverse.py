@@ -25,10 +25,10 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.market_making import exponential
-from diffeq.market_making.model import Params, Problem, validated
+from diffeq.market_making.model import Params, Problem, same_sides, validated
 from solvers import implicit
 
-_GRID, _STEPS = 17, 25
+_TWO_KS, _STEPS = 17, 25
 
 
 class Implied(NamedTuple):
@@ -64,7 +64,7 @@ def from_quotes(
       time: t_i < T, shape (I,), concrete.
       delta_b: depths of the bids below the mid, price units, shape (I,); NaN or inf: not quoted.
       delta_a: of the asks above the mid.
-      params: all that is known; the parameter that is estimated is ignored.
+      params: all that is known, k a number; the parameter that is estimated is ignored.
       horizon: T, a number, concrete.
       max_inventory: Q, static.
       objective: ``"cara"`` estimates gamma, ``"penalty"`` phi; static.
@@ -76,11 +76,12 @@ def from_quotes(
 
     Raises:
       ValueError, TypeError: shapes that differ, inventories off the grid, times past the horizon,
-        fewer than two depths, or a concrete argument out of domain.
+        fewer than two depths, two k's, or a concrete argument out of domain.
 
     Reference: Seber & Wild (2003), section 2.1.
     """
     p = validated(params, objective)
+    same_sides("k", params.k, exponential.TWO_KS)
     Q, dtype = validate.count("max_inventory", max_inventory), p.sigma.dtype
     rows, q, times = _places(inventory, time, horizon, Q)
     depths = [validate.array(name, x) for name, x in (("delta_b", delta_b), ("delta_a", delta_a))]
@@ -139,9 +140,9 @@ class _Places(NamedTuple):
 
 def with_preference(u: jax.Array, p: Problem, objective: str) -> Params:
     """The parameters with exp(u) for the preference that is sought."""
-    A, k = jnp.stack([p.A_b, p.A_a]), jnp.stack([p.k_b, p.k_a])
+    A = jnp.stack([p.A_b, p.A_a])
     own = {"gamma" if objective == "cara" else "phi": jnp.exp(u)}
-    rest = Params(p.sigma, A, k, p.gamma, 0.0, p.phi_T, p.drift, p.eps)
+    rest = Params(p.sigma, A, p.k_b, p.gamma, 0.0, p.phi_T, p.drift, p.eps)
     return rest._replace(**own)
 
 
@@ -214,8 +215,8 @@ def _least_squares(slopes: Any, low: jax.Array, high: jax.Array) -> jax.Array:
     No step is longer than the grid's, and one that does not lower ‖r‖² is taken back and halved
     twice. One loop for both: the solution is compiled once.
     """
-    grid = jnp.linspace(low, high, _GRID + 2)[1:-1]
-    reach = (high - low) / (_GRID + 1)
+    grid = jnp.linspace(low, high, _TWO_KS + 2)[1:-1]
+    reach = (high - low) / (_TWO_KS + 1)
 
     def step(i: jax.Array, state: Any) -> Any:
         kept, new = state
@@ -225,12 +226,12 @@ def _least_squares(slopes: Any, low: jax.Array, high: jax.Array) -> jax.Array:
         taken = (new, jnp.minimum(loss, kept[1]), jnp.sum(r * J) / jnp.sum(J * J), 2 * kept[3])
         left = (*kept[:3], kept[3] / 4)
         u, best, move, damp = jax.tree.map(lambda a, b: jnp.where(good, a, b), taken, left)
-        damp = jnp.where(i < _GRID, 1, jnp.minimum(damp, 1))
+        damp = jnp.where(i < _TWO_KS, 1, jnp.minimum(damp, 1))
         onwards = jnp.clip(u - damp * jnp.clip(move, -reach, reach), low, high)
-        searched = grid.at[jnp.minimum(i + 1, _GRID - 1)].get()
-        return (u, best, move, damp), jnp.where(i + 1 < _GRID, searched, onwards)
+        searched = grid.at[jnp.minimum(i + 1, _TWO_KS - 1)].get()
+        return (u, best, move, damp), jnp.where(i + 1 < _TWO_KS, searched, onwards)
 
     zero = jnp.zeros_like(low)
     first = ((grid[0], zero + jnp.inf, zero, zero + 1), grid[0])
-    u: jax.Array = lax.fori_loop(0, _GRID + _STEPS, step, first)[0][0]
+    u: jax.Array = lax.fori_loop(0, _TWO_KS + _STEPS, step, first)[0][0]
     return u

@@ -127,6 +127,24 @@ def validated(params: Params, objective: str) -> Problem:
     return Problem(A_b=A[0], A_a=A[1], k_b=k[0], k_a=k[1], **fields)
 
 
+def same_sides(name: str, value: Any, instead: str) -> None:
+    """Refuse a parameter whose sides differ, or may: a traced pair has a derivative for each side.
+
+    Raises:
+      ValueError: two numbers, or a traced pair; ``instead`` ends the message.
+    """
+    pair = validate.array(f"Params.{name}", value)
+    if np.ndim(pair) == 0:
+        return
+    if isinstance(pair, jax.core.Tracer):
+        raise ValueError(f"Params.{name}: expected one number, got a traced pair; {instead}")
+    if pair[0] != pair[1]:
+        raise ValueError(
+            f"Params.{name}: expected the same on both sides, got {float(pair[0])} and "
+            f"{float(pair[1])}; {instead}"
+        )
+
+
 def horizon(times: Any, dtype: Any) -> jax.Array:
     """Check the times t_1 < … < t_m = T at which the solution is wanted, shape (m,).
 

@@ -142,8 +142,9 @@ def _residual(
     margin_b = delta_b + u - ((q[:-1] + 1) * system.eps)[None]
     margin_a = delta_a - u + (q[:-1] * system.eps)[None]
     owed = phi_T * q**2
+    size = jnp.max(jnp.abs(terms), axis=0)
     return Residual(
-        (jnp.abs(gap) / jnp.max(jnp.abs(terms), axis=0))[:-1],
+        (jnp.abs(gap) / jnp.where(size == 0, 1, size))[:-1],
         jnp.abs(margin_b / bid.margin - 1),
         jnp.abs(margin_a / ask.margin - 1),
         jnp.abs(theta[-1] + owed) / jnp.where(owed > 0, owed, 1),

@@ -122,9 +122,16 @@ def quotes(
     Returns:
       :class:`~.approximations.Depths`, shape (M + 1, 2Q + 1).
 
+    Raises:
+      ValueError, TypeError: times of another shape, or an argument out of domain.
+
     Reference: see :mod:`~.exponential`.
     """
     times, W = np.asarray(times, np.float64), beliefs.k.size
+    if times.ndim != 1 or times.size < 2 or (times.size - 1) % W:
+        raise ValueError(
+            f"times: expected shape (M + 1,), M a multiple of the {W} blocks, got {times.shape}"
+        )
     ok = np.asarray(beliefs.info.converged)
     starts = times[:-1].reshape(W, -1)
     ends = np.full((W, 1), times[-1])

@@ -18,7 +18,7 @@ import numpy as np
 
 from diffeq import validate
 from diffeq.check import Info
-from diffeq.market_making import exponential
+from diffeq.market_making import optimum
 from diffeq.market_making.model import Params, Solution, horizon, validated
 from diffeq.market_making.moments import statistics
 
@@ -39,7 +39,8 @@ class Sensitivity(NamedTuple):
     slope: jax.Array
     """∂quantity/∂parameter, shape (R, C)."""
     elasticity: jax.Array
-    """slope · parameter/quantity: per cent per per cent; 0 where a parameter is 0, shape (R, C)."""
+    """slope · parameter/quantity: per cent per per cent, shape (R, C); 0 where a parameter is 0,
+    else not finite where a quantity is."""
     info: Info
     """Of the optimum and the moments together."""
 
@@ -63,7 +64,7 @@ def sensitivity(
     times: Any,
     objective: str = "cara",
     inventory: int = 0,
-    solve: Callable[..., Solution] = exponential.solve,
+    solve: Callable[..., Solution] = optimum.solve,
 ) -> Sensitivity:
     """Derivatives of optimal quotes and of what they earn with respect to every parameter.
 
@@ -74,7 +75,8 @@ def sensitivity(
       times: increasing, the last one the horizon, shape (m,), m ≥ 2.
       objective: ``"cara"`` or ``"penalty"``, static.
       inventory: q at which quotes are taken and from which profit runs, |q| < Q, static.
-      solve: the solver: that of :mod:`.exponential`, :mod:`.hjb` or :mod:`.bellman`, static.
+      solve: the solver, static: that of :mod:`.optimum` (two k's go to the grid), :mod:`.hjb` or
+        :mod:`.bellman`.
 
     Returns:
       :class:`Sensitivity`; NaN where the optimum fails.
@@ -132,5 +134,5 @@ def _sensitivity(
         return value, (value, Info(ok, jnp.maximum(policy.info.residual, earned.info.residual)))
 
     slope, (value, info) = jax.jacfwd(quantities, has_aux=True)(at)
-    elasticity = slope * (at[None] / value[:, None])
+    elasticity = slope * jnp.where(at[None] == 0, 0, at[None] / value[:, None])
     return value, at, slope, elasticity, info

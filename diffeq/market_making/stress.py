@@ -136,7 +136,13 @@ def _stress(
     def one(market: Params) -> tuple[Any, ...]:
         exact = statistics(policy, market, times=times, initial_inventory=q_0)
         paths = simulate(
-            key, market, policy, times=times, num_paths=num_paths, initial_inventory=q_0
+            key,
+            market,
+            policy,
+            times=times,
+            num_paths=num_paths,
+            initial_inventory=q_0,
+            initial_mid=0.0,  # moves keep their digits
         )
         at = n[None], paths.inventory[:, :-1] + Q
         z_b = surprise(paths.bid_fill, depths[0][at], believed.A_b, believed.k_b, dt)

@@ -124,15 +124,37 @@ def test_rates_that_differ_by_any_factor() -> None:
     np.testing.assert_allclose(found.mean_profit, back.mean_profit - loss * held, rtol=1e-9)
     np.testing.assert_allclose(found.inventory[:-1], back.inventory[:-1], rtol=1e-10)
 
+    # the same where it starts: sold at once for 20, and then q = −1 is the last
+    sold = policy._replace(delta_a=policy.delta_a.at[0, 3].set(-20.0))
+    rest = policy._replace(delta_b=policy.delta_b.at[0, 2].set(jnp.inf))
+    found = continuous_statistics(sold, params, times=times, squarings=52)
+    back = continuous_statistics(rest, params, times=times, squarings=52, initial_inventory=-1)
+    held = lossy_time(-1, rate, 0.2, start=2)
+    np.testing.assert_allclose(found.mean_profit, back.mean_profit - 20 - loss * held, rtol=1e-9)
+    # so many fills that the variance grows at its long-run rate, under a mean 1e6 times its root
+    found = continuous_statistics(policy, Params(A=1e13), times=times, squarings=52)
+    np.testing.assert_allclose(found.sd_profit, np.sqrt(0.2 * long_run_variance(1e13)), rtol=1e-10)
 
-def lossy_time(top: int, rate: float, T: float) -> float:
-    """Expected time at ``top`` of a walk between −3 and ``top`` with equal rates, from 0."""
+
+def long_run_variance(A: float) -> float:
+    """Second derivative at 0 of the largest eigenvalue of G(x) = G + x G_1 + x² G_2/2."""
+    rate, gain = A * np.exp(-1.5 * 0.5), 0.5
+    near = np.diag(np.ones(6), 1) + np.diag(np.ones(6), -1)
+    values, vectors = np.linalg.eigh(near - np.diag(near.sum(axis=1)))
+    first, others = vectors[:, -1], vectors[:, :-1]
+    mixed = (first @ near @ others) ** 2 / (values[-1] - values[:-1])
+    own = first**2 @ np.arange(-3, 4) ** 2.0 * 2.0**2
+    return float(rate * gain**2 * (first @ near @ first + 2 * mixed.sum()) + own)
+
+
+def lossy_time(top: int, rate: float, T: float, start: int = 3) -> float:
+    """Expected time at ``top`` of a walk between −3 and ``top`` with equal rates; −3 is place 0."""
     n = 3 + top + 1
     G = np.diag(np.full(n - 1, rate), 1) + np.diag(np.full(n - 1, rate), -1)
     G -= np.diag(G.sum(axis=1))
     values, vectors = np.linalg.eigh(G)
     grown = np.where(np.abs(values) < 1e-12, T, np.expm1(values * T) / np.where(values, values, 1))
-    return float((vectors[3] * grown) @ vectors[-1])
+    return float((vectors[start] * grown) @ vectors[-1])
 
 
 @pytest.mark.float64

@@ -283,6 +283,15 @@ def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
         solve(Params(**change), **arguments)
 
 
+@pytest.mark.parametrize("way", [solve, approximations.stationary])
+def test_a_traced_pair_is_refused(way: Any) -> None:
+    """Where sides may differ a solution for one k has no derivative in each side's own."""
+    shape: Any = dict(max_inventory=3, times=[0.0, 1.0])
+    with pytest.raises(ValueError, match="Params.k: expected one number, got a traced pair"):
+        jax.eval_shape(lambda k: way(Params(k=k), **shape), jnp.ones(2))
+    assert np.isfinite(way(Params(k=(1.5, 1.5)), **shape).delta_b[0, 0])
+
+
 def test_log1p_over_x() -> None:
     """log(1+x)/x and its slope, through 0, against mpmath."""
     for x in (0.0, 1e-12, 1e-3, 0.0199, 0.0201, 0.5, 30.0, -0.5):

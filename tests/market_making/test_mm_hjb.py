@@ -156,6 +156,11 @@ def test_the_equations_hold() -> None:
     )
     assert max(float(jnp.max(x)) for x in (left.bid, left.ask, left.terminal)) < 1e-12
     assert float(jnp.max(left.equation)) < 1e-9
+    quiet, none = params._replace(phi=0.05), POWER._replace(A=0.0)
+    nothing = optimum.residual(
+        quiet, max_inventory=2, times=TIMES, objective="penalty", intensity=none
+    )
+    assert float(jnp.max(nothing.equation)) < 1e-9  # 0 = 0 at q = 0
 
 
 @pytest.mark.float64

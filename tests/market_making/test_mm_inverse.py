@@ -118,17 +118,20 @@ def test_gamma_from_a_target_inventory() -> None:
     times = np.linspace(0, 1, 11)
 
     def preference(x: jax.Array) -> jax.Array:
-        found = from_inventory(x[0], PARAMS._replace(sigma=x[1]), times=times, max_inventory=Q)
+        params = PARAMS._replace(sigma=x[1], drift=x[2])
+        found = from_inventory(x[0], params, times=times, max_inventory=Q)
         return jnp.stack([found.value, found.sd_inventory, found.info.converged.astype(float)])
 
     compiled = jax.jit(helpers.jacobians(preference))
     one = jax.jit(
-        lambda g: exponential.solve(PARAMS._replace(gamma=g), max_inventory=Q, times=times)[1:3]
+        lambda *x: exponential.solve(
+            PARAMS._replace(gamma=x[0], drift=x[1]), max_inventory=Q, times=times
+        )[1:3]
     )
 
-    def sd(gamma: float) -> float:
+    def sd(gamma: float, drift: float = 0.0) -> float:
         """By the law of q_n, forwards, in the scheme of the published tables."""
-        b, a = (np.minimum(1, np.exp(-1.5 * np.asarray(x))) for x in one(gamma))  # A dt = 1
+        b, a = (np.minimum(1, np.exp(-1.5 * np.asarray(x))) for x in one(gamma, drift))  # A dt = 1
         law = np.eye(2 * Q + 1)[Q]
         for n in range(10):
             up, down = law * b[n] * (1 - a[n]), law * a[n] * (1 - b[n])
@@ -136,14 +139,18 @@ def test_gamma_from_a_target_inventory() -> None:
         q = np.arange(-Q, Q + 1)
         return float(np.sqrt(law @ q**2 - (law @ q) ** 2))
 
-    x = np.array([sd(0.5), 2.0])
+    x = np.array([sd(0.5), 2.0, 0.0])
     value, slopes = helpers.assert_derivatives(compiled, x, modes=1e-10, steps=1e-6)
     np.testing.assert_allclose(value, [0.5, x[0], 1], rtol=1e-9)
     np.testing.assert_allclose(slopes[0, 0], 2e-4 / (sd(0.5001) - sd(0.4999)), rtol=1e-5)
-    np.testing.assert_allclose(slopes[1], [1, 0], atol=1e-9)
-    out_of_reach, forward, _ = compiled(jnp.array([5.0, 2.0]))
+    np.testing.assert_allclose(slopes[1], [1, 0, 0], atol=1e-9)
+    out_of_reach, forward, _ = compiled(jnp.array([5.0, 2.0, 0.0]))
     assert np.isnan(out_of_reach[:2]).all() and out_of_reach[2] == 0
     assert np.isnan(forward[0]).all()
+    # a drift keeps inventory at its limit, aversion frees it: of two roots the greater
+    x = np.array([sd(2.0, 5.0), 2.0, 5.0])
+    assert sd(0.01, 5.0) < sd(2.0, 5.0) < sd(0.5, 5.0)
+    np.testing.assert_allclose(compiled(jnp.asarray(x))[0][0], 2.0, rtol=1e-9)
 
 
 FINE = quotes(PARAMS)
@@ -155,6 +162,7 @@ FINE = quotes(PARAMS)
         (lambda: implied(FINE[:, :3], PARAMS), "delta_b: expected shape"),
         (lambda: implied(np.full_like(FINE, np.nan), PARAMS), "at least two depths"),
         (lambda: implied(FINE, PARAMS._replace(sigma=-1.0)), "Params.sigma"),
+        (lambda: implied(FINE, PARAMS._replace(k=(1.5, 1.4))), "Params.k: .*same on both sides"),
         (lambda: implied(FINE, PARAMS, between=(1.0, 0.5)), "between: expected"),
         (lambda: implied(FINE, PARAMS, between=(0.0, 0.5)), "between"),
         (
@@ -170,6 +178,10 @@ FINE = quotes(PARAMS)
             "inventory, time",
         ),
         (lambda: from_inventory(0.0, PARAMS, times=GRID, max_inventory=Q), "sd_inventory"),
+        (
+            lambda: from_inventory(1.0, PARAMS._replace(k=(2, 3)), times=GRID, max_inventory=Q),
+            "Params.k",
+        ),
         (lambda: from_inventory([1.0, 2.0], PARAMS, times=GRID, max_inventory=Q), "sd_inventory"),
     ],
 )

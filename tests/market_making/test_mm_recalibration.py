@@ -12,7 +12,7 @@ from diffeq.empirical import readers
 from diffeq.market_making import exponential
 from diffeq.market_making.beliefs import beliefs
 from diffeq.market_making.model import Params
-from diffeq.market_making.recalibration import recalibrate
+from diffeq.market_making.recalibration import quotes, recalibrate
 from diffeq.market_making.replay import Record, record, replay
 
 EPS = float(jnp.finfo(jnp.result_type(float)).eps)
@@ -86,6 +86,20 @@ def test_discounted_beliefs_maximise_the_posterior() -> None:
     V = weight @ np.diff(tape.mid) ** 2 + 0.1**2 * faded[1]
     want = np.sqrt(V / (DT * weight.sum() + faded[1]))
     np.testing.assert_allclose(found.sigma[3], want, rtol=1e2 * EPS)
+
+
+def test_no_order_overflows() -> None:
+    """A prior that counts for nothing, of steep rates: as without, from any least depth."""
+    tape = a_record(1, 240)
+    for least in (-0.1, 0.4):
+        one, two = (
+            beliefs(
+                tape, every=120, half_life=1.0, least_depth=least,
+                prior=Params(A=(1.0, 0.2), k=k, sigma=0.1), prior_seconds=1e-9,
+            )
+            for k in (8.0, 8e4)
+        )  # fmt: skip
+        np.testing.assert_allclose([*two.A[1], two.k[1]], [*one.A[1], one.k[1]], rtol=1e-6)
 
 
 def _minimum(fn: Any) -> np.ndarray:
@@ -185,6 +199,12 @@ def test_blocks_without_an_estimate_are_not_quoted() -> None:
 def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recalibrate(a_record(5, 40), TRUTH, **(dict(every=10, max_inventory=2, window=1) | change))
+
+
+def test_times_of_other_blocks_are_named() -> None:
+    seen = beliefs(a_record(5, 40), every=10, window=1)
+    with pytest.raises(ValueError, match="times: expected .* multiple of the 3 blocks"):
+        quotes(seen, np.arange(30.0), TRUTH, max_inventory=2)
 
 
 def test_real_tapes(market_data: Any) -> None:

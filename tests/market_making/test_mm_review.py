@@ -49,9 +49,15 @@ def test_quotes_far_through_the_market() -> None:
     """An inverse hazard whose square leaves the floating range: Newton's slope survives it."""
     reach = 1.0 if X64 else 0.1  # e^(k p) must be a number
     prices = np.array([-20.0, -120.0, -200.0, -340.0]) * reach
-    find = jax.jit(jax.vmap(lambda p: best_depth(Logistic(100.0, 2.0, 0.4), p, jnp.asarray(0.1))))
-    found = find(jnp.asarray(prices, float))
-    exact = [margin(p, 0.1, lambda d: (1 + mp.exp(-2 * (d - mp.mpf(0.4)))) / 2) for p in prices]
+    steep = np.array([0.07, 0.08, 0.09])  # k = 20, gamma = 0: Newton's steps alone go in a circle
+    p = np.concatenate([prices, steep])
+    k, gamma = np.repeat([2.0, 20.0], [4, 3]), np.repeat([0.1, 0.0], [4, 3])
+    find = jax.jit(jax.vmap(lambda p, k, g: best_depth(Logistic(100.0, k, 0.4), p, g)))
+    found = find(*(jnp.asarray(x, float) for x in (p, k, gamma)))
+    exact = [
+        margin(x, g, lambda d, k=k: (1 + mp.exp(-k * (d - mp.mpf(0.4)))) / k)
+        for x, k, g in zip(p, k, gamma, strict=True)
+    ]
     np.testing.assert_allclose(found.margin, exact, rtol=1e3 * EPS)
     assert float(jnp.max(found.residual)) <= 1e3 * EPS
 

@@ -83,6 +83,8 @@ def test_own_rule_and_table() -> None:
     share = np.asarray(found.elasticity, np.float64)
     want = np.asarray(found.slope * found.at[None] / found.value[:, None])
     np.testing.assert_allclose(share, want, rtol=1e-6)
+    idle = sensitivity(params._replace(A=0.0), solve=rule, **shape)  # earns nothing, on average
+    assert idle.value[3] == 0 and (idle.elasticity[3][idle.at == 0] == 0).all()
     rows = str(found).splitlines()
     assert len(rows) == 2 + len(found.parameters) and "mean_profit" in rows[0]
     assert rows[5].split()[:2] == ["phi", "0.1"]

@@ -50,6 +50,12 @@ def test_what_breaks_is_shown(found: Any) -> None:
     assert bool(found.info.converged.all())
 
 
+def test_volatility_beside_a_mid_of_a_million_times_it() -> None:
+    """Moves count, not levels: float32 sees volatility where sigma is 1e-6 of a mid of 100."""
+    small = stress(KEY, POLICY, BELIEVED._replace(sigma=1e-4), times=TIMES)
+    np.testing.assert_allclose(small.volatility, [1, 10, 1, 1], rtol=1e4 * EPS)
+
+
 def test_the_numbers_are_the_models_own(found: Any) -> None:
     """One-way flow once more: the exact moments; and z of a table of fills in numpy."""
     market = scenarios(BELIEVED)["one-way flow"]

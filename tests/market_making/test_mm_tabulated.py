@@ -57,6 +57,7 @@ def test_the_optimum_with_a_table() -> None:
         ([0.0, 1.0, 2.0], [1.0, 2.0, 3.0], "rises"),
         ([0.0, 1.0, 1.01, 2.0], [8.0, 2.0, 1.99, 1.0], "depth"),
         ([0.0, 1.0, 1.2, 9.0], [9.0, 8.9, 1.0, 0.9], "smooth"),
+        ([0.0, 2.0, 3.0, 3.25], np.exp([0.0, -6.0, -11.0, -15.0]), "near depth 1.9"),
     ],
 )
 def test_what_is_no_fill_rate_is_refused(depth: list, rate: list, message: str) -> None:
