@@ -54,9 +54,8 @@ def solve(
     0.672
     """
     shape: Any = dict(max_inventory=max_inventory, times=times, objective=objective)
-    linear = not isinstance(params, Params) or _one_k(
-        params.k
-    )  # what is no Params is refused there
+    # what is no Params is refused there
+    linear = not isinstance(params, Params) or _one_k(params.k)
     if intensity is None and depth_floor is None and linear:
         return exponential.solve(params, **shape)
     return hjb.solve(params, intensity=intensity, depth_floor=depth_floor, **shape)
