@@ -1,39 +1,27 @@
 """Black's option price and its inverse, the implied volatility, to the accuracy of the price.
 
-Both live in the coordinates in which the inversion is well conditioned. Of the option and its twin
-by put–call parity take the one out of the money, and write with x = −|log(F/K)|, s = σ√T
-
-    b(x, s) = e^{x/2} Φ(h + t) − e^{−x/2} Φ(h − t),   h = x/s,  t = s/2,
-
-its undiscounted price over √(FK). It rises in s from 0 to e^{x/2}. The volatility is found from
-log b in the lower half of this range and from log(e^{x/2} − b) in the upper: both are concave in
-log s, both sums of positive terms, and one rounding of the price moves s by a few of its own.
+Of the option and its twin by put–call parity the one out of the money is priced and inverted
+(:mod:`diffeq.contingent.out_of_the_money`), where no digit is lost.
 
 Reference: Black (1976), Journal of Financial Economics 3, 167–179; Jäckel (2015), Wilmott 75,
 40–53, for the coordinates.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.scipy.special import log_ndtr
 
 from diffeq import validate
 from diffeq.check import Info, poison
-from solvers import implicit, quadrature
+from diffeq.contingent import out_of_the_money
 
 __all__ = [
     "ImpliedVolatility",
     "black",
     "implied_volatility",
 ]
-
-_LOG_SQRT_2PI = math.log(2 * math.pi) / 2
-_NUM_NEWTON = 9  # settles |log(F/K)| ≤ 140, all prices between the smallest float and the bound
 
 
 class ImpliedVolatility(NamedTuple):
@@ -112,61 +100,45 @@ def implied_volatility(
     return ImpliedVolatility(volatility, accuracy, Info(converged, residual))
 
 
-# The normalised price b(x, s) of the option out of the money
+# The price
 
 
-def log_price(x: jax.Array, s: jax.Array) -> jax.Array:
-    """log b = −(h² + t²)/2 + log ∫_0^∞ 2 sinh(tv) e^{hv − v²/2} dv/√(2π), h = x/s, t = s/2.
+class _Option(NamedTuple):
+    """An option in the units of the one out of the money at its strike."""
 
-    From Φ(z)/φ(z) = ∫_0^∞ e^{zv − v²/2} dv. The integrand is positive, so nothing cancels; 64 nodes
-    give 1e-15 relative wherever h + t ≤ 0.7, in the lower half of b's range.
-    """
-    h, t = x / s, s / 2
-    v, weights = (jnp.asarray(a, s.dtype) / (1 + jnp.abs(h + t)) for a in (_NODES, _WEIGHTS))
-    integrand = jnp.exp((h + t) * v - v * v / 2) * -jnp.expm1(-2 * t * v)
-    return -(h * h + t * t) / 2 - _LOG_SQRT_2PI + jnp.log(jnp.sum(weights * integrand))
+    lower: jax.Array  # the lower of F and K
+    x: jax.Array
+    intrinsic: jax.Array  # value less lower · q: 0, or ±(F − K)
+    bound: jax.Array  # value plus lower · (1 − q): F of a call, K of a put
 
 
-def log_complement(x: jax.Array, s: jax.Array) -> jax.Array:
-    """log(e^{x/2} − b) = log(e^{x/2} Φ(−h − t) + e^{−x/2} Φ(h − t))."""
-    h, t = x / s, s / 2
-    upper, lower = log_ndtr(jnp.stack([-h - t, h - t]))
-    return jnp.logaddexp(x / 2 + upper, -x / 2 + lower)
-
-
-def log_vega(x: jax.Array, s: jax.Array) -> jax.Array:
-    """log ∂b/∂s = −(h² + t²)/2 − log √(2π)."""
-    return -((x / s) ** 2 + s * s / 4) / 2 - _LOG_SQRT_2PI
-
-
-def _exponential_rule() -> tuple[Any, Any]:
-    """∫_0^∞ f(v) dv for f decaying like e^{−v}: v = exp(u − e^{−u}) and the trapezoid rule in u.
-
-    Reference: Takahasi & Mori (1974), Publ. RIMS 9, 721–741.
-    """
-    u, weights = quadrature.trapezoid(-2.9, 3.7, 64)
-    v = np.exp(u - np.exp(-u))
-    return v, weights * v * (1 + np.exp(-u))
-
-
-_NODES, _WEIGHTS = _exponential_rule()
-
-
-# Black's price
-
-
-def _log_moneyness(forward: jax.Array, strike: jax.Array) -> jax.Array:
-    """log(F/K), relative accuracy near the money too."""
-    near = jnp.abs(forward - strike) <= strike / 2
-    ratio = jnp.where(near, (forward - strike) / strike, 0)
-    return jnp.where(near, jnp.log1p(ratio), jnp.log(forward) - jnp.log(strike))
-
-
-def _call_is_out(forward: jax.Array, strike: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Whether the call is the one out of the money, and x = log(F/K) or its negative."""
+def _option(forward: jax.Array, strike: jax.Array, is_call: jax.Array) -> _Option:
     call_is_out = forward <= strike
-    x = _log_moneyness(forward, strike)
-    return call_is_out, jnp.where(call_is_out, x, -x)
+    lower = jnp.where(call_is_out, forward, strike)
+    log = _log_ratio(forward, strike)
+    gain = jnp.where(is_call, forward - strike, strike - forward)
+    return _Option(
+        lower,
+        jnp.where(call_is_out, log, -log),
+        jnp.where(is_call == call_is_out, 0, gain),
+        jnp.where(is_call, forward, strike),
+    )
+
+
+@jax.custom_jvp
+def _log_ratio(a: jax.Array, b: jax.Array) -> jax.Array:
+    """log(a/b) to a rounding, near 1 (where a − b is exact) and where a/b leaves the range too."""
+    excess, ratio = (a - b) / b, a / b
+    near = jnp.abs(excess) <= 0.25  # XLA's log1p is off by 100 roundings about −0.4
+    tame = (ratio > 1e-30) & (ratio < 1e30)
+    away = jnp.log(jnp.where(tame, ratio, jnp.sqrt(a) / jnp.sqrt(b)))
+    return jnp.where(near, jnp.log1p(excess), jnp.where(tame, away, 2 * away))
+
+
+@_log_ratio.defjvp
+def _(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+    (a, b), (da, db) = primals, tangents
+    return _log_ratio(a, b), da / a - db / b
 
 
 @jax.jit
@@ -179,26 +151,15 @@ def _black(
     discount: jax.Array,
     is_call: jax.Array,
 ) -> jax.Array:
-    call_is_out, x = _call_is_out(forward, strike)
-    s = volatility * jnp.sqrt(time)
-    low = x / s + s / 2 <= 0.67
-    from_above = x / 2 + jnp.log1p(
-        -jnp.exp(jnp.where(low, 2 * x - 1, log_complement(x, s)) - x / 2)
-    )
-    b = jnp.exp(jnp.where(low, log_price(x, s), from_above))
-    out_of_the_money = b * jnp.sqrt(forward) * jnp.sqrt(strike)
-    price = discount * (out_of_the_money + _parity(forward, strike, is_call, call_is_out))
-    domain = [(0 < p) & (p < jnp.inf) for p in (forward, strike, volatility, time, discount)]
-    ok = jnp.all(jnp.stack(domain))
-    return poison(price, ok, (forward, strike, volatility, time, discount))
+    lower, x, intrinsic, bound = _option(forward, strike, is_call)
+    q, rest = out_of_the_money.price(x, volatility * jnp.sqrt(time))
+    price = discount * jnp.where(q < rest, intrinsic + lower * q, bound - lower * rest)
+    params = (forward, strike, volatility, time, discount)
+    return poison(price, _positive(params), params)
 
 
-def _parity(
-    forward: jax.Array, strike: jax.Array, is_call: jax.Array, call_is_out: jax.Array
-) -> jax.Array:
-    """What the option is worth beyond its out-of-the-money twin: ±(F − K), or 0 if it is that."""
-    intrinsic = jnp.where(is_call, forward - strike, strike - forward)
-    return jnp.where(is_call == call_is_out, 0, intrinsic)
+def _positive(params: tuple[jax.Array, ...]) -> jax.Array:
+    return jnp.all(jnp.stack([(0 < p) & (p < jnp.inf) for p in params]))
 
 
 # Its inverse
@@ -215,65 +176,22 @@ def _implied_volatility(
     is_call: jax.Array,
 ) -> tuple[jax.Array, ...]:
     eps, tiny = jnp.finfo(price.dtype).eps, jnp.finfo(price.dtype).tiny
-    call_is_out, x = _call_is_out(forward, strike)
-    unit = jnp.sqrt(forward) * jnp.sqrt(strike)
+    lower, x, intrinsic, bound = _option(forward, strike, is_call)
     value = price / discount
-    time_value = value - _parity(forward, strike, is_call, call_is_out)
-    upper_bound = jnp.where(is_call, forward, strike)
-    b, complement = time_value / unit, (upper_bound - value) / unit
+    above, below = value - intrinsic, bound - value
+    determined = (above > 2 * eps * value) & (below > 2 * eps * bound)
+    inside = determined & (price >= tiny) & (above / lower >= tiny)
+    inside &= _positive((forward, strike, time, discount))
 
-    domain = [(0 < p) & (p < jnp.inf) for p in (forward, strike, time, discount)]
-    determined = (time_value > 2 * eps * value) & (upper_bound - value > 2 * eps * upper_bound)
-    inside = determined & (price >= tiny) & (b >= tiny) & jnp.all(jnp.stack(domain))
-    low = b <= complement
-    log_target = jnp.log(jnp.where(inside, jnp.where(low, b, complement), 0.5))
-
-    s, residual, step = _invert(jnp.where(inside, x, 0), log_target, low)
+    x, q, rest = (
+        jnp.where(inside, a, b) for a, b in ((x, 0), (above / lower, 0.5), (below / lower, 0.5))
+    )
+    s, residual, step = out_of_the_money.inverse(x, q, rest)
     ok = inside & (residual <= 1000 * eps) & (step <= eps**0.5)
-    volatility = s / jnp.sqrt(time)
-    accuracy = eps * value / unit / (jnp.exp(log_vega(x, s)) * s)
+    accuracy = eps * value / lower / (s * out_of_the_money.density(x, s))
     params = (price, forward, strike, time, discount)
-    volatility, accuracy = poison((volatility, accuracy), ok, params)
+    volatility, accuracy = poison((s / jnp.sqrt(time), accuracy), ok, params)
     return volatility, accuracy, ok, residual
-
-
-def _invert(
-    x: jax.Array, log_target: jax.Array, low: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """s of log b(x, s) = log_target (``low``), or of log(e^{x/2} − b(x, s)) = log_target.
-
-    Newton in log s. The logs are concave in log s and the start lies where they are below the
-    target: every tangent's root then stays on that side, and the steps climb to it monotonely.
-    """
-
-    def excess(s: jax.Array, params: tuple[jax.Array, jax.Array]) -> jax.Array:
-        x, log_target = params
-        return jnp.where(low, log_price(x, s), log_complement(x, s)) - log_target
-
-    frozen = lax.stop_gradient((x, log_target))
-
-    def newton(_: int, last: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        s = last[0] * jnp.exp(-last[2])
-        f = excess(s, frozen)
-        slope = jnp.where(low, s, -s) * jnp.exp(log_vega(frozen[0], s) - (f + frozen[1]))
-        return s, f, f / slope
-
-    start = jnp.where(low, _below(*frozen), _above(frozen[1]))
-    s, f, step = lax.fori_loop(0, _NUM_NEWTON + 1, newton, (start, 0 * start, 0 * start))
-    residual = jnp.abs(f) / (1 + jnp.abs(frozen[1]))
-    return implicit.attach(excess, s, (x, log_target)), residual, jnp.abs(step)
-
-
-def _below(x: jax.Array, log_b: jax.Array) -> jax.Array:
-    """A lower bound of s: b = ∫_0^s vega ≤ s φ(x/s), and s ≤ s_1, where Φ(h + t) = 3/4."""
-    s_1 = 0.6745 + jnp.sqrt(0.455 - 2 * x)
-    log_ratio = jnp.log(s_1) - log_b - _LOG_SQRT_2PI
-    return jnp.maximum(jnp.exp(log_b + _LOG_SQRT_2PI), -x / jnp.sqrt(2 * log_ratio))
-
-
-def _above(log_complement: jax.Array) -> jax.Array:
-    """An upper bound of s: e^{x/2} − b = ∫_s^∞ vega ≤ 2Φ(−s/2) ≤ e^{−s²/8}."""
-    return jnp.sqrt(-8 * log_complement)
 
 
 # Arguments

@@ -159,8 +159,12 @@ def _rule(dimension: int, spacing_and_tail: tuple[float, float]) -> Rule:
 
 
 def _profits(known: Orders, here: Cost) -> Array:
-    """Entry (k, l): what the insider who saw k would earn with the order of l."""
-    return known.a @ known.y.T - here.value
+    """Entry (k, l): what the insider who saw k would earn with the order of l.
+
+    Σ_m E[q_m] (a_k − a_m)·y_l: of one whose signal is all but sure a_k·y_k − c would be rounding.
+    """
+    edges = known.a[:, None] - known.a
+    return np.einsum("lm,kmd,ld->kl", here.posterior, edges, known.y)
 
 
 def _sizes(known: Orders, here: Cost) -> Array:

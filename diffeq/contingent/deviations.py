@@ -59,6 +59,8 @@ class Cost(NamedTuple):
     """Price impact on the order itself, (∂E P) y, shape (n, d)."""
     curvature: Array
     """∇²c, shape (n, d, d)."""
+    posterior: Array
+    """E q, shape (n, K)."""
 
     @property
     def slope(self) -> Array:
@@ -128,7 +130,7 @@ def _cost(
     pairs = skewed.T @ q
     third = jnp.diag(jnp.sum(skewed, axis=0)) - pairs - pairs.T
     price, mixed = mean @ a, a.T @ covariance @ y
-    return order @ price, price, u @ covariance @ y, mixed + mixed.T + y.T @ third @ y
+    return order @ price, price, u @ covariance @ y, mixed + mixed.T + y.T @ third @ y, mean
 
 
 def best_orders(known: Orders, rough: Rule, finest: Rule) -> tuple[Array, Array]:

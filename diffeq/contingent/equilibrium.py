@@ -21,7 +21,7 @@ from diffeq.contingent import beliefs, canonical, reduced, two_signals
 from diffeq.contingent.beliefs import MOST_ASSETS
 from diffeq.contingent.certificate import Certificate, certify
 from diffeq.contingent.game import Game, in_domain, validated
-from diffeq.contingent.path import tolerance, trades
+from diffeq.contingent.path import expected_profits, tolerance, trades
 from diffeq.contingent.reduced import Reduced
 
 MOST_CERTIFIED = 4
@@ -115,7 +115,7 @@ def _solve_two(game: Game) -> Solution:
     directions = (difference / length)[:, None]
     small = Reduced(length * jnp.array([[0.5], [-0.5]]), directions, game.prior)
     y = jnp.stack([x, -1 / x])[:, None]
-    moments = beliefs.moments(y, game.prior, two_signals.RULE)
+    moments = two_signals.moments(game.prior, x)
     return _finished(game, small, y, moments, 0 * x, info.residual, info.converged & (length > 0))
 
 
@@ -178,7 +178,7 @@ def _finished(
 ) -> Solution:
     """Everything else from y and the posterior moments."""
     mean, products = moments
-    profit = jnp.sum((small.a - mean @ small.a) * y, axis=1)
+    profit = expected_profits(small.a, mean, y)
     fields = (small.claims(y, game.sigma), profit, mean @ game.eta, mean, products)
     ok = ok & in_domain(game) & (game.prior @ profit > 0)
     return Solution(*poison(fields, ok, game), error, None, Info(ok, residual))

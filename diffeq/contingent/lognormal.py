@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffeq import validate
 from diffeq.check import Info, poison
-from diffeq.contingent import beliefs, black, two_signals
+from diffeq.contingent import black, two_signals
 
 
 def expected_weight(prior: Any, *, signal: int) -> jax.Array:
@@ -35,7 +36,12 @@ def expected_weight(prior: Any, *, signal: int) -> jax.Array:
     """
     if signal not in (1, 2):
         raise ValueError(f"signal: expected 1 or 2, got {signal!r}")
-    prior = jnp.asarray(prior, jnp.result_type(float, prior))
+    value = validate.array("prior", prior)
+    if value is None or value.shape != ():
+        raise ValueError(f"prior: expected a number, got {prior!r}; use jax.vmap for a batch")
+    validate.positive("prior", value)
+    validate.positive("1 - prior", 1 - value)
+    prior = jnp.asarray(value, jnp.result_type(float, prior))
     return weight(prior, jnp.asarray(signal == 1))
 
 
@@ -53,8 +59,8 @@ class Implied(NamedTuple):
 def implied_prior(weight: float, *, signal: int) -> Implied:
     """The prior at which :func:`expected_weight` is ``weight``; concrete.
 
-    A prior of 4e-44 of what the insider saw still leaves it .0013 of the weight; less is of no
-    prior that can be told from 0.
+    A prior of 4e-44 of what the insider saw still leaves it .036 of the weight; less is of no prior
+    that can be told from 0.
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"weight: expected a number in [0, 1], got {weight}")
@@ -94,9 +100,8 @@ def weight(prior: jax.Array, saw_first: jax.Array) -> jax.Array:
 def _of_seen(prior: jax.Array) -> tuple[jax.Array, Info]:
     """E_1[q_1] of a prior of shape (2,), and how the equilibrium was found."""
     x, info = two_signals.scale(prior)
-    y = jnp.stack([x, -1 / x])[:, None]
-    mean, _ = beliefs.moments_at(y[0], y, prior, two_signals.RULE)
-    return poison(mean[0], info.converged, prior), Info(info.converged, info.residual)
+    mean, _ = two_signals.moments(prior, x)
+    return poison(mean[0, 0], info.converged, prior), Info(info.converged, info.residual)
 
 
 def mixture_volatility(

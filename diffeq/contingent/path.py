@@ -41,6 +41,15 @@ def first_order(y: jax.Array, a: jax.Array, prior: jax.Array, rule: Rule) -> jax
     return jax.vmap(of_signal)(y, a)
 
 
+def expected_profits(a: jax.Array, mean: jax.Array, y: jax.Array) -> jax.Array:
+    """(a_k − E_k P)·y_k, shape (K,), as Σ_l E_k[q_l] (a_k − a_l)·y_k.
+
+    Of an insider whose signal is all but sure, a_k − E_k P would be rounding.
+    """
+    edges = jnp.sum((a[:, None] - a[None]) * y[:, None], axis=2)
+    return jnp.sum(mean * edges, axis=1)
+
+
 def tolerance(dtype: Any) -> float:
     """Largest residual of the first-order condition, over the scale of values, of a root."""
     return max(1e-10, 1e3 * float(jnp.finfo(dtype).eps))
@@ -84,18 +93,22 @@ def _from_symmetric(a: jax.Array, prior: jax.Array) -> tuple[Any, jax.Array, jax
 
 
 def _from_normal(a: jax.Array, prior: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
-    """One asset: from the normal scores of the prior, at which y ≈ value (Kyle 1985)."""
-    value = a[:, 0]
-    order = jnp.argsort(value)
-    up_to = jnp.clip(jnp.cumsum(prior[order]), 0, 1)
-    density = norm.pdf(norm.ppf(jnp.concatenate([jnp.zeros_like(up_to[:1]), up_to[:-1]])))
-    above = jnp.append(density[1:], 0 * density[:1])
-    scores = jnp.zeros_like(value).at[order].set((density - above) / prior[order])
-    centred = value - prior @ value
-    values = (centred / jnp.sqrt(prior @ centred**2))[:, None]
-    scores = scores[:, None]
+    """One asset: from normal scores, equally likely, at which y ≈ value (Kyle 1985).
+
+    Rare values come in late: scores of the prior itself would put them far out, where the path may
+    take a branch on which they stay.
+    """
+    value, K = a[:, 0], len(a)
+    density = jnp.pad(norm.pdf(norm.ppf(jnp.arange(1, K, dtype=a.dtype) / K)), 1)
+    scores = (-K * jnp.diff(density))[jnp.argsort(jnp.argsort(value)), None]
+    centred = value - jnp.mean(value)
+    values = (centred / jnp.sqrt(jnp.mean(centred**2)))[:, None]
     one = jnp.ones((1, 1), a.dtype)
-    return lambda t: Deformed((1 - t) * scores + t * values, prior, 1.0), scores, one
+    return (
+        lambda t: Deformed((1 - t) * scores + t * values, jax.nn.softmax(t * jnp.log(prior)), 1.0),
+        scores,
+        one,
+    )
 
 
 def _followed(

@@ -19,7 +19,7 @@ from diffeq.check import Info, poison
 from diffeq.contingent import beliefs
 from diffeq.contingent.certificate import Certificate, certify
 from diffeq.contingent.game import Game
-from diffeq.contingent.path import trades
+from diffeq.contingent.path import expected_profits, trades
 
 
 class SingleAsset(NamedTuple):
@@ -78,7 +78,8 @@ def _single_asset(values: jax.Array, prior: jax.Array, sigma_u: jax.Array) -> Si
     order = sigma_u * y[:, 0]
     inside = jnp.isfinite(sigma_u) & (sigma_u > 0) & jnp.all(prior > 0)
     ok = info.converged & inside & (jnp.abs(jnp.sum(prior) - 1) <= validate.sum_tolerance(a.dtype))
-    fields = (order, (values - price) * order, price, mean)
+    profit = scale * expected_profits(a, mean, order[:, None])
+    fields = (order, profit, price, mean)
     fields = poison(fields, ok, (values, prior, sigma_u))
     return SingleAsset(*fields, error, None, Info(ok, info.residual))
 

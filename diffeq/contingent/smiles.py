@@ -21,6 +21,7 @@ from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.contingent import black, options
 from diffeq.contingent.black import ImpliedVolatility, numbers
+from diffeq.contingent.game import Game, in_domain
 from solvers import quadrature, root
 
 __all__ = [
@@ -77,7 +78,7 @@ def smile(state_prices: Any, states: Any, strikes: Any, time: Any = 1.0) -> Impl
     _check_grid(states, strikes)
     if state_prices.shape != states.shape:
         raise ValueError(f"state_prices: expected shape {states.shape}, got {state_prices.shape}")
-    validate.finite("state_prices", state_prices)
+    validate.not_negative("state_prices", state_prices)
     result: ImpliedVolatility = _smile(state_prices, states, strikes, time)
     return result
 
@@ -91,6 +92,7 @@ def _smile(
     is_call = strikes >= forward
     calls, puts = options.call_payoff(states, strikes), options.put_payoff(states, strikes)
     price = jnp.where(is_call[:, None], calls, puts) @ state_prices
+    price = poison(price, jnp.all(state_prices >= 0), state_prices)
     return black.implied_volatility(price, forward, strikes, time, is_call, discount=discount)
 
 
@@ -151,7 +153,7 @@ def _average_smile(
     each = jax.vmap(lambda P: _smile(P, states, strikes, time))(prices)
     residual, converged = jnp.max(each.info.residual, axis=0), jnp.all(each.info.converged, axis=0)
     fields = (weights @ each.volatility[:-1], each.volatility[-1])
-    ok = (x > 0) & jnp.all(prior > 0)
+    ok = in_domain(Game(eta, states, prior)) & (x > 0)  # any noise
     fields = poison(fields, ok, (eta, prior, x, states, strikes, time))
     return AverageSmile(*fields, Info(converged & ok, residual))
 
@@ -218,7 +220,8 @@ def _sampled_smile(
         posterior = jax.nn.softmax(jnp.log(prior) + score)
         return _smile(posterior @ eta, states, strikes, time).volatility
 
-    volatility = jax.vmap(one)(noise)
+    ok = in_domain(Game(eta, sigma, prior)) & (x > 0)
+    volatility = poison(jax.vmap(one)(noise), ok, (eta, prior, x, sigma))
     error = jnp.std(volatility, axis=0, ddof=1) / jnp.sqrt(num_paths)
     return SampledSmile(jnp.mean(volatility, axis=0), error)
 
@@ -266,7 +269,7 @@ def _lognormal_signals(states: jax.Array, sigmas: jax.Array, forward: jax.Array)
         params = (sigma, forward, states)
         beyond = length + 10 * sigma**2 / length  # there the mean is within length/10 of the end
         m, info = root.bracketed(miss, y[0] - beyond, y[-1] + beyond, params)
-        return poison(distribution(m, sigma), info.converged, params)
+        return poison(distribution(m, sigma), info.converged & (sigma > 0), params)
 
     return jax.vmap(one)(sigmas)
 

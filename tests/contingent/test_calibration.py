@@ -200,6 +200,8 @@ def test_expected_weight_and_its_inverse(signal: int) -> None:
         read = lognormal.implied_prior(weight, signal=signal)
         assert read.prior == pytest.approx(prior, rel=1e-9) and read.info.converged
         assert read.slope == pytest.approx(1 / float(derivative(prior, signal == 1)), rel=1e-8)
+    with pytest.raises(ValueError, match="prior: expected a finite positive"):
+        lognormal.expected_weight(1.0, signal=signal)
     nothing, everything = 1e-4, 1 - 1e-4  # of what was seen, then of what was not
     assert lognormal.implied_prior(nothing, signal=1).prior == 0.0
     assert lognormal.implied_prior(everything, signal=2).prior == 1.0

@@ -51,7 +51,10 @@ def test_two_signals_have_the_spec_s_scale(prior: float, x: float) -> None:
 
 @float64
 def test_scale_of_two_signals_against_adaptive_quadrature() -> None:
-    """scipy's quad and brentq, from prior 0.97 to 1e-6; and the symmetry x(1−p) = 1/x(p)."""
+    """scipy's quad and brentq, from prior 0.97 to 1e-30; and the symmetry x(1−p) = 1/x(p).
+
+    There the likelier signal's posterior and profit hang on order flow that it all but never sends.
+    """
 
     def condition(x: float, p: float) -> float:
         def mean(f: Any) -> float:
@@ -63,18 +66,27 @@ def test_scale_of_two_signals_against_adaptive_quadrature() -> None:
                 return 1 / (1 + np.exp(-odds))
 
             return integrate.quad(
-                lambda w: f(q(w)) * density(w), -12, 14, epsabs=0, epsrel=1e-12, limit=400
+                lambda w: f(q(w)) * density(w), -12, 18, epsabs=0, epsrel=1e-11, limit=400
             )[0]
 
         return mean(lambda q: q * q * (1 - q)) / mean(lambda q: q * (1 - q)) - 1 / (1 + x * x)
 
-    for p in (0.97, 0.4, 0.02, 1e-6):
-        low, high = (0.3, 1.2) if p > 0.5 else (0.9, 5.0)
+    for p in (0.97, 0.4, 0.02, 1e-6, 1e-30):
+        low, high = (0.3, 1.2) if p > 0.5 else (0.9, 11.0)
         expected = optimize.brentq(condition, low, high, args=(p,), xtol=1e-13)
         x = float(scale(np.array([p, 1 - p]))[0])
         assert x == pytest.approx(expected, rel=1e-10)
         mirrored = float(scale(np.array([1 - p, p]))[0])
         assert x * mirrored == pytest.approx(1, abs=1e-12)
+
+    solution = contingent.solve(Game(prior=[p, 1 - p]))
+    assert solution.certificate.is_equilibrium
+    odds = lambda w: np.log(p) + (x + 1 / x) * w - (x**2 - x**-2) / 2  # noqa: E731
+    mistaken = integrate.quad(
+        lambda w: stats.norm.pdf(w + 1 / x) / (1 + np.exp(-odds(w))), 4, 18, epsabs=0, epsrel=1e-11
+    )[0]
+    assert float(solution.posterior[1, 0]) == pytest.approx(mistaken, rel=1e-10)
+    assert float(solution.profit[1]) == pytest.approx(mistaken * 1.5**0.5 / x, rel=1e-10)
 
 
 def test_section_2() -> None:
@@ -197,6 +209,15 @@ def test_one_asset_with_normal_values_is_kyle() -> None:
 
 
 @float64
+def test_one_asset_with_a_value_that_hardly_ever_is() -> None:
+    """The others trade as if it were not there: ±1, and that is an equilibrium."""
+    for values, prior in (([0, 1, 2], [0.5, 0.5, 1e-17]), ([-1, 0, 1], [1e-17, 0.5, 0.5])):
+        found = check(contingent.single_asset(values, prior))
+        np.testing.assert_allclose(np.asarray(found.order)[np.array(prior) == 0.5], [-1, 1])
+        assert found.certificate.is_equilibrium
+
+
+@float64
 def test_one_asset_of_the_spec_is_refused() -> None:
     """Values 0, .2, 1 with priors .001, .199, .8: the root is right, the deviation too."""
     found = check(contingent.single_asset([0, 0.2, 1], [0.001, 0.199, 0.8], 2.0))
@@ -205,7 +226,10 @@ def test_one_asset_of_the_spec_is_refused() -> None:
 
 
 def test_one_asset_in_any_order_and_unit() -> None:
-    """Permuted values permute the orders; prices scale with values, orders with sigma_u."""
+    """Permuted values permute the orders; prices scale with values, orders with sigma_u.
+
+    Far from zero, prices lose the digits in which they differ, but profits do not.
+    """
     values, prior = np.array([3.0, -1.0, 0.5]), np.array([0.1, 0.5, 0.4])
     found = contingent.single_asset(values, prior, 1.0, certificate=False)
     shuffle = [2, 0, 1]
@@ -215,6 +239,8 @@ def test_one_asset_in_any_order_and_unit() -> None:
     tolerance = 1e-9 if found.order.dtype == np.float64 else 1e-3
     np.testing.assert_allclose(other.order, 3 * found.order[np.array(shuffle)], rtol=tolerance)
     np.testing.assert_allclose(other.price, 7 + 10 * found.price[np.array(shuffle)], rtol=tolerance)
+    far = contingent.single_asset(2.0**20 + values, prior, 1.0, certificate=False)
+    np.testing.assert_allclose(far.profit, found.profit, rtol=tolerance)
     total = float(prior @ found.price) - float(prior @ values)
     assert abs(total) < (1e-12 if found.order.dtype == np.float64 else 1e-5)  # a martingale
 

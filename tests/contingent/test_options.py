@@ -265,27 +265,47 @@ def test_derivatives_are_blacks_own():
         assert np.isnan(second[10])
 
 
-def test_greeks():
-    strike, is_call = np.repeat([0.3, 0.999, 1.0, 1.4, 4.0], 2), np.tile([True, False], 5)
-    s = 0.4
-    d = -np.log(strike) / s + s / 2
+def exact_greeks(strike, s, is_call):
+    """Delta, its like in the strike, vega and gamma at F = T = 1, in 60 digits."""
+    with mp.workdps(60):
+        K, s = mp.mpf(float(strike)), mp.mpf(float(s))
+        d, sign = -mp.log(K) / s + s / 2, 1 if is_call else -1
+        density = mp.npdf(d)
+        delta, dual = sign * mp.ncdf(sign * d), -sign * mp.ncdf(sign * (d - s))
+        return [float(x) for x in (delta, dual, density, density / s)]
 
-    def price(F, v, strike, is_call):
+
+def test_greeks():
+    """All to their own digits: at tiny and huge volatility, deep in the money and out of it."""
+    strike = np.repeat([0.3, 0.62, 0.999, 1.0, 1.4, 4.0, 1.5, 0.67, 1 + 1e-5, 0.7, 1.001], 2)
+    s = np.repeat([0.4] * 6 + [13.8, 14.3, 2e-5, 0.05, 1e-4], 2)
+    strike, s, is_call = strike.astype(DTYPE), s.astype(DTYPE), np.tile([True, False], 11)
+
+    def price(F, strike, v, is_call):
         return black.black(F, strike, v, 1.0, is_call)
 
-    args = (jnp.ones(10), jnp.full(10, s), jnp.array(strike), jnp.array(is_call))
-    slopes = jax.grad(price, (0, 1))
+    args = (jnp.ones(22), jnp.array(strike), jnp.array(s), jnp.array(is_call))
+    slopes = jax.grad(price, (0, 1, 2))
     second = jax.grad(jax.grad(price))
-    (delta, vega), gamma = jax.jit(jax.vmap(lambda *a: (slopes(*a), second(*a))))(*args)
-    np.testing.assert_allclose(delta, norm.cdf(d) - ~is_call, rtol=1e-11 if X64 else 1e-3)
-    np.testing.assert_allclose(vega, norm.pdf(d), rtol=1e-11 if X64 else 1e-4)
-    if X64:
-        np.testing.assert_allclose(gamma, norm.pdf(d) / s, rtol=1e-10)
+    found = jax.jit(jax.vmap(lambda *a: (*slopes(*a), second(*a))))(*args)
+    exact = [exact_greeks(*row) for row in zip(strike, s, is_call, strict=True)]
+    names = ("delta", "dual delta", "vega", "gamma")
+    for name, got, expected in zip(names, found, np.transpose(exact), strict=True):
+        # of log φ(d) up to 60 one rounding is a relative 60 eps, and d has a few
+        assert_close(got, expected, 1000 * EPS, name)
 
 
 def test_traced_values_out_of_domain_are_nan():
     traced = jax.jit(lambda F: black.implied_volatility(0.1, F, 1.0, 1.0, True))(-1.0)
     assert np.isnan(traced.volatility) and not traced.info.converged
+    # of a smile: a negative state price, probabilities that do not sum to one, sigma < 0
+    eta = signals(0.3)
+    prices = jax.jit(lambda P: smiles.smile(P, STATES, STRIKES))(eta[0].at[600].set(-0.01))
+    average = jax.jit(lambda p: smiles.average_smile(eta, p, 1.0, STATES, STRIKES, signal=1))
+    for found, of in ((prices, prices.volatility), (average(np.array([0.5, 0.9])), None)):
+        assert np.isnan(found.average if of is None else of).all()
+        assert not np.asarray(found.info.converged).any()
+    assert np.isnan(jax.jit(lambda s: smiles.lognormal_signals(STATES, s, 1.0))([-0.3])).all()
     assert np.isnan(jax.jit(lambda v: black.black(1.0, 1.0, v, 1.0, True))(-0.1))
 
 
@@ -434,6 +454,8 @@ def test_smiles_refuse():
         smiles.average_smile(eta[:1], UNIFORM, 1.0, STATES, STRIKES, signal=1)
     with pytest.raises(ValueError, match="prior: expected probabilities that sum to 1"):
         smiles.average_smile(eta, (0.5, 0.6), 1.0, STATES, STRIKES, signal=1)
+    with pytest.raises(ValueError, match=r"state_prices\[0\]: expected a finite number ≥ 0"):
+        smiles.smile(-eta[0], STATES, STRIKES)
     with pytest.raises(ValueError, match=r"state_prices: expected shape \(1201,\)"):
         smiles.smile(eta, STATES, STRIKES)
     with pytest.raises(ValueError, match="x: expected a finite positive number"):
