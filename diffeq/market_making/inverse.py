@@ -28,7 +28,7 @@ from diffeq.market_making import exponential
 from diffeq.market_making.model import Params, Problem, same_sides, validated
 from solvers import implicit
 
-_TWO_KS, _STEPS = 17, 25
+_GRID, _STEPS = 17, 25
 
 
 class Implied(NamedTuple):
@@ -215,8 +215,8 @@ def _least_squares(slopes: Any, low: jax.Array, high: jax.Array) -> jax.Array:
     No step is longer than the grid's, and one that does not lower ‖r‖² is taken back and halved
     twice. One loop for both: the solution is compiled once.
     """
-    grid = jnp.linspace(low, high, _TWO_KS + 2)[1:-1]
-    reach = (high - low) / (_TWO_KS + 1)
+    grid = jnp.linspace(low, high, _GRID + 2)[1:-1]
+    reach = (high - low) / (_GRID + 1)
 
     def step(i: jax.Array, state: Any) -> Any:
         kept, new = state
@@ -226,12 +226,12 @@ def _least_squares(slopes: Any, low: jax.Array, high: jax.Array) -> jax.Array:
         taken = (new, jnp.minimum(loss, kept[1]), jnp.sum(r * J) / jnp.sum(J * J), 2 * kept[3])
         left = (*kept[:3], kept[3] / 4)
         u, best, move, damp = jax.tree.map(lambda a, b: jnp.where(good, a, b), taken, left)
-        damp = jnp.where(i < _TWO_KS, 1, jnp.minimum(damp, 1))
+        damp = jnp.where(i < _GRID, 1, jnp.minimum(damp, 1))
         onwards = jnp.clip(u - damp * jnp.clip(move, -reach, reach), low, high)
-        searched = grid.at[jnp.minimum(i + 1, _TWO_KS - 1)].get()
-        return (u, best, move, damp), jnp.where(i + 1 < _TWO_KS, searched, onwards)
+        searched = grid.at[jnp.minimum(i + 1, _GRID - 1)].get()
+        return (u, best, move, damp), jnp.where(i + 1 < _GRID, searched, onwards)
 
     zero = jnp.zeros_like(low)
     first = ((grid[0], zero + jnp.inf, zero, zero + 1), grid[0])
-    u: jax.Array = lax.fori_loop(0, _TWO_KS + _STEPS, step, first)[0][0]
+    u: jax.Array = lax.fori_loop(0, _GRID + _STEPS, step, first)[0][0]
     return u
