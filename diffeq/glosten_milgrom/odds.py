@@ -77,7 +77,7 @@ def of_prior(mu: jax.Array) -> Odds:
 def chances(at: Odds) -> tuple[jax.Array, jax.Array]:
     """mu and 1−mu, without cancellation."""
     e, high_likelier = at
-    return tuple(jnp.where(x, 1, e) / (1 + e) for x in (high_likelier, ~high_likelier))  # type: ignore[return-value]
+    return jnp.where(high_likelier, 1, e) / (1 + e), jnp.where(high_likelier, e, 1) / (1 + e)
 
 
 def posterior(at: Odds, if_high: jax.Array, if_low: jax.Array) -> tuple[jax.Array, jax.Array]:
