@@ -1,6 +1,7 @@
 """A batch of random markets, all five fields and flags, against what others write for it."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from benchmarks import rivals
 from benchmarks.timing import Comparison, compare, seconds
 from diffeq import holden
+from solvers import devices
 
 N = 10
 
@@ -26,13 +28,15 @@ def run(size: float) -> Iterator[Comparison]:
     what = f"{batch} random markets, N = {N}: five fields and flags"
     if c := rivals.compiled_c():
         _same(five(params), c(*market, N, keep=True))
-        yield compare(
-            f"{what}, against C/OpenMP",
-            lambda: five(params),
-            lambda: c(*market, N),
-            target="≤ 1.3",
-            runs=runs,
-        )
+        on_all = {"one device": five, f"{jax.device_count()} devices": devices.vmap(_five_fields)}
+        for where, ours in on_all.items():
+            yield compare(
+                f"{what}, on {where}, against C/OpenMP",
+                partial(ours, params),
+                partial(c, *market, N),
+                target="≤ 1.3",
+                runs=runs,
+            )
     yield from _against_optimistix(what, params, five, runs)
     ours = min(seconds(lambda: five(params)) for _ in range(5))
     few = min(batch, 500)

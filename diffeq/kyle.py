@@ -166,14 +166,15 @@ def _by_rescaling(dt: jax.Array) -> tuple[_Auction, jax.Array, jax.Array]:
 def _by_shooting(dt: jax.Array) -> tuple[_Auction, jax.Array, jax.Array]:
     """The root of log Sigma_0(log Sigma_N) = 0 at sigma_v = sigma_u = 1.
 
-    At M = 1 Sigma_{n−1} ≤ 2 Sigma_n, which brackets it.
+    At M = 1 Sigma_{n−1} ≤ 2 Sigma_n, which brackets it, as does the smallest number.
     """
     one = jnp.ones((), dt.dtype)
 
     def miss(log_Sigma_N: jax.Array, dt: jax.Array) -> jax.Array:
         return jnp.log(_recursion(jnp.exp(log_Sigma_N), one, dt)[0])
 
-    lowest = -dt.shape[0] * math.log(2.0) - 1
+    smallest = 0.9 * math.log(float(jnp.finfo(dt.dtype).tiny))
+    lowest = max(-dt.shape[0] * math.log(2.0) - 1, smallest)
     log_Sigma_N, info = root.bracketed(miss, lowest * one, 0 * one, dt)
     _, path, worst, ok = _recursion(jnp.exp(log_Sigma_N), one, dt)
     return path, jnp.maximum(worst, info.residual), ok & info.converged

@@ -1,8 +1,8 @@
 """Generic numerics for equilibria: roots with exact derivatives, and what their models need.
 
 Roots: ``root``, ``cubic``, ``continuation``, ``implicit``. Flows in time: ``ode``, ``riccati``,
-``tridiagonal``. Integrals and interpolation: ``quadrature``, ``chebyshev``. Batches: ``blocks``.
-Nothing here knows economics, and nothing here imports ``diffeq``.
+``tridiagonal``. Integrals and interpolation: ``quadrature``, ``chebyshev``. Batches: ``blocks``,
+``devices``. Nothing here knows economics, and nothing here imports ``diffeq``.
 """
 
 from solvers import (
@@ -10,6 +10,7 @@ from solvers import (
     chebyshev,
     continuation,
     cubic,
+    devices,
     implicit,
     ode,
     quadrature,
@@ -23,6 +24,7 @@ __all__ = [
     "chebyshev",
     "continuation",
     "cubic",
+    "devices",
     "implicit",
     "ode",
     "quadrature",

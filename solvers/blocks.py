@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-LANES = 4500
-"""Lanes per block: a few dozen float64 fields of that length fit a core's second-level cache, and
-its rows, not a power of two apart, do not all fall on the same lines of the first-level one."""
+LANES = 400
+"""Lanes per block: a few dozen float64 fields of that length stay in a core's first two caches, and
+no operation on them is so long that XLA shares it between cores, which costs more than it saves."""
 
 
 def in_blocks(

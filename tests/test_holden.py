@@ -660,6 +660,43 @@ def test_an_overflowed_sibling_leaves_other_derivatives_alone() -> None:
     np.testing.assert_allclose(forward, reverse, rtol=1e-6)
 
 
+def test_first_levels_have_every_derivative_where_the_last_leave_the_range() -> None:
+    """Sigma_60 ~ 1e-360: the derivatives of its factors must not make NaN of those of auction 1.
+
+    Its beta and alpha go with sigma_u/sigma_v; in the unit t of time with t^(−1/2) and t^(1/2).
+    """
+
+    def first(x: jax.Array, spacing: jax.Array | None = None) -> jax.Array:
+        s = holden.solve(Params(*x), num_auctions=60, spacing=spacing)
+        return jnp.stack([s.beta[0], s.alpha[0]])
+
+    x = jnp.asarray([SIGMA_V, SIGMA_U, 1e6, 0.0])
+    level, dt, rtol = np.asarray(first(x)), np.full(60, 1 / 60), 100 * float(jnp.finfo(x.dtype).eps)
+    by_x, by_dt = jax.jit(jax.jacrev(first, (0, 1)))(x, jnp.asarray(dt, x.dtype))
+    np.testing.assert_allclose(by_x[:, 0], -level / SIGMA_V, rtol)
+    np.testing.assert_allclose(by_dt @ dt, level * [-0.5, 0.5], 10 * rtol)
+    bend = jax.jit(jax.hessian(first))(x)
+    np.testing.assert_allclose(bend[:, 0, 0], 2 * level / SIGMA_V**2, rtol)
+    np.testing.assert_allclose(bend[:, 0, 2], -by_x[:, 2] / SIGMA_V, 10 * rtol)
+
+
+def test_one_horizon_or_time_has_its_slopes_where_another_overflows() -> None:
+    """beta for N = 200, and of the limit at t = .9, is inf; for N = 1, and at t = .1, it is not."""
+
+    def of_one(x: jax.Array) -> jax.Array:
+        return holden.solve_up_to(Params(*x), max_auctions=200).beta[0]
+
+    def at_first(x: jax.Array) -> jax.Array:
+        return holden.limit(Params(*x), [0.1, 0.9]).beta[0]
+
+    for beta, M in ((of_one, 1e6), (at_first, 1.333)):
+        x = jnp.asarray([SIGMA_V, SIGMA_U, M, 0.0])
+        level, slopes = jax.jit(jax.value_and_grad(beta))(x)
+        rtol = 100 * float(jnp.finfo(x.dtype).eps)
+        np.testing.assert_allclose(slopes[:2], [-level / SIGMA_V, level / SIGMA_U], rtol)
+        assert np.isfinite(slopes[2])
+
+
 def test_levels_stay_in_range_as_long_as_they_can() -> None:
     """In float32 sd(v − p_N) underflows long before beta_N overflows."""
     f = np.float32

@@ -151,6 +151,17 @@ def test_derivatives_in_closed_form(method: str) -> None:
     helpers.assert_close_by_norm(hessian, expected, 1e-10)
 
 
+def test_shooting_brackets_the_last_variance_of_many_auctions() -> None:
+    """At N = 1100 the bound Sigma_N ≥ 2^−N is no number any more; Sigma_N, about 1/N, is."""
+    shot, chain = (
+        kyle.solve(Params(SIGMA_V, SIGMA_U), num_auctions=1100, method=method)
+        for method in ("shooting", "two_pass")
+    )
+    assert bool(shot.info.converged)
+    rtol = 500 * float(jnp.finfo(shot.lambda_.dtype).eps)
+    np.testing.assert_allclose(shot.lambda_, chain.lambda_, rtol)
+
+
 # Limits
 
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from diffeq.calibrate.stopping import at_floor, converged, rounding
@@ -60,6 +61,8 @@ class Rule(NamedTuple):
     """Step lengths tried along one direction."""
     stochastic: bool = False
     """Whether the loss differs from call to call (keys), so that only the step limit stops it."""
+    likelihood: bool = False
+    """Whether the loss is a negative log-likelihood."""
 
 
 class Lane(NamedTuple):
@@ -93,6 +96,8 @@ class Lane(NamedTuple):
     """Evaluations of the loss and its gradient."""
     status: jax.Array
     """RUNNING, GRADIENT, ROUNDING, STUCK or NOT_FINITE."""
+    unit: jax.Array
+    """Power of two in which L-BFGS is told gradients: it squares them."""
     memory: Any
     """State of the optimiser."""
 
@@ -125,6 +130,7 @@ def first_lane(u: jax.Array, rule: Rule) -> Lane:
         scale=zero,
         evaluations=count,
         status=count,
+        unit=zero + 1,
         memory=_optimizer(rule).init(u),
     )
 
@@ -224,32 +230,39 @@ def _moved(rule: Rule, lane: Lane, trial: _Trial, curved: jax.Array, tolerance: 
     """The lane at the trial point, its memory updated and a new direction chosen."""
     x, loss, gradient, _ = trial
     first = lane.evaluations == 0
-    scaled, memory = _optimizer(rule).update(gradient, lane.memory, x)
+    scaled, memory = _optimizer(rule).update(gradient / lane.unit, lane.memory, x)
+    # A square that leaves the floating range would pass for no curvature, or for no step to go.
+    change = (gradient - lane.gradient) / lane.unit
+    squares, range_ = jnp.vdot(change, change), np.finfo(gradient.dtype)
+    seen = (squares > range_.tiny / range_.eps) & jnp.isfinite(squares)
     # Without positive curvature along the step the L-BFGS matrix would lose definiteness.
-    usable = ~first & curved & (jnp.vdot(gradient, scaled) > 0) & jnp.all(jnp.isfinite(scaled))
+    uphill = (jnp.vdot(gradient, scaled) > 0) & jnp.all(jnp.isfinite(scaled))
+    usable = ~first & curved & seen & uphill
     direction = jnp.where(usable, -scaled, _downhill(gradient))
     level = ~first & (loss >= lane.loss - rounding(lane.loss) / 10)
     stalled = jnp.where(level, lane.stalled + 1, 0)
     accepted = jnp.where(usable, lane.accepted + 1, 1)
     scale = jnp.maximum(lane.scale, jnp.abs(loss))
-    done = converged(loss, gradient, scale, direction, accepted, tolerance)
+    at = loss, gradient, scale, direction, accepted, tolerance
+    done = converged(*at, likelihood=rule.likelihood)
     new = _along(direction, lane._replace(u=x, loss=loss, gradient=gradient, accepted=accepted))
     floor = at_floor(loss, gradient, new.slope, accepted)
     end = jnp.where(floor, ROUNDING, STUCK)
     status = jnp.where(stalled >= _MAX_STALLED, end, RUNNING)
+    fresh = _forgotten(rule, new)
     return new._replace(
         stalled=stalled,
         scale=scale,
         status=jnp.where(done, GRADIENT, status),
-        memory=_select(usable, memory, _forgotten(rule, x, gradient)),
+        unit=jnp.where(usable, lane.unit, fresh.unit),
+        memory=_select(usable, memory, fresh.memory),
     )
 
 
 def _given_up(rule: Rule, lane: Lane) -> Lane:
     """No length along this direction helped: stop, or start again along the gradient."""
-    restart = _along(_downhill(lane.gradient), lane)._replace(
-        accepted=jnp.ones_like(lane.accepted), memory=_forgotten(rule, lane.u, lane.gradient)
-    )
+    restart = _along(_downhill(lane.gradient), _forgotten(rule, lane))
+    restart = restart._replace(accepted=jnp.ones_like(lane.accepted))
     floor = at_floor(lane.loss, lane.gradient, lane.slope, lane.accepted)
     stuck = lane._replace(status=jnp.where(floor, ROUNDING, STUCK).astype(jnp.int32))
     return _select((lane.accepted > 1) & ~floor, restart, stuck)
@@ -267,10 +280,16 @@ def _along(direction: jax.Array, lane: Lane) -> Lane:
     )
 
 
-def _forgotten(rule: Rule, x: jax.Array, gradient: jax.Array) -> Any:
-    """An L-BFGS memory that holds the point x and no earlier one."""
+def _forgotten(rule: Rule, lane: Lane) -> Lane:
+    """The lane with an L-BFGS memory that holds its own point and no earlier one."""
+    largest = jnp.max(jnp.abs(lane.gradient))
+    bits = np.finfo(largest.dtype).nexp
+    unit = jax.lax.reduce_precision(largest, exponent_bits=bits, mantissa_bits=0)
+    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
     # what an update of a new memory leaves, without its (empty) recursion: one less to compile
-    return _optimizer(rule).init(x)._replace(count=1, params=x, updates=gradient)
+    memory = _optimizer(rule).init(lane.u)
+    memory = memory._replace(count=1, params=lane.u, updates=lane.gradient / unit)
+    return lane._replace(unit=unit, memory=memory)
 
 
 def _plain_step(

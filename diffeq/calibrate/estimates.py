@@ -13,6 +13,7 @@ from diffeq.calibrate.objective import (
     Inputs,
     Problem,
     differentiate,
+    in_users_units,
     losses,
     natural_values,
 )
@@ -106,7 +107,7 @@ def conclude(
     derivatives = jax.tree.map(np.asarray, differentiate(problem, robust, u, inputs, key))
     is_asked = _asked(problem, values, best, float(np.sqrt(tolerance)))
     probed = _probed(problem, u, derivatives.factor, is_asked, inputs, key)
-    done = _Done(lanes, trace, values, probed, derivatives, best)
+    done = _Done(lanes, trace, values, probed, derivatives, best, inputs.unit)
     if not problem.many:
         return (_one(problem, done, is_asked, tolerance, robust),)
     sets = (jax.tree.map(lambda x, i=i: np.asarray(x)[i], done) for i in range(len(best)))
@@ -122,6 +123,7 @@ class _Done(NamedTuple):
     probed: _Array
     derivatives: Derivatives
     best: _Array
+    unit: _Array
 
 
 def _best(lanes: descent.Lane) -> _Array:
@@ -168,12 +170,14 @@ def _one(
     estimates = jax.tree.map(lambda x: x[best], done.values)
     loss, names = float(lanes.loss[best]), _free_names(layout)
     epsilon = float(np.finfo(layout.dtype).eps)
+    factor, meat, natural = (np.asarray(x, np.float64) for x in done.derivatives[:3])
     runs_on = ~edges.open_ended(layout)  # unfinished: it has not run to anywhere, but may be near
     if _converged(lanes)[best] or problem.rule.stochastic:
         nothing = stopping.nothing(loss, float(lanes.scale[best]), tolerance, epsilon)
+        if problem.kind == "residuals":
+            nothing += stopping.roundings(loss, factor, np.asarray(lanes.u[best]), epsilon)
         runs_on[is_asked] = edges.runs_on(loss, done.probed, nothing)
     at_edge, held = edges.at_edges(layout, estimates, runs_on, float(np.sqrt(tolerance)))
-    factor, meat, natural = (np.asarray(x, np.float64) for x in done.derivatives[:3])
     curvature = Curvature(
         factor=factor,
         meat=meat,
@@ -198,14 +202,14 @@ def _one(
         names=names,
         covariance=inference.covariance,
         correlation=correlation,
-        loss=loss,
-        trace=done.trace[: lanes.evaluations[best], best],
+        loss=float(in_users_units(problem, done.unit, loss)),
+        trace=in_users_units(problem, done.unit, done.trace[: lanes.evaluations[best], best]),
         reason=_SADDLE if stationary and not is_minimum else reasons[best],
         converged=stationary and is_minimum,
         identification=inference.identification,
         starts=Starts(
             params=done.values,
-            loss=np.asarray(lanes.loss),
+            loss=in_users_units(problem, done.unit, lanes.loss),
             reasons=reasons,
             converged=_converged(lanes),
             evaluations=np.asarray(lanes.evaluations),

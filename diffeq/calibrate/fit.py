@@ -12,7 +12,16 @@ from diffeq.calibrate import descent
 from diffeq.calibrate.coordinates import Layout, Params, check_domains, layout_of
 from diffeq.calibrate.domains import Domain
 from diffeq.calibrate.estimates import Calibration, Errors, conclude
-from diffeq.calibrate.objective import Inputs, LossKind, Problem, advance, num_terms, scatter
+from diffeq.calibrate.objective import (
+    Inputs,
+    LossKind,
+    Problem,
+    advance,
+    in_range,
+    in_users_units,
+    num_terms,
+    scatter,
+)
 
 __all__ = ["calibrate", "calibrate_many"]
 
@@ -64,9 +73,10 @@ def calibrate(
         stochastic: loss is called as loss(params, data, key) with a new key at each step, and only
             the step limit stops it. Needs an optimizer.
         max_steps: evaluations of the loss and its gradient allowed to each start.
-        tolerance: stops when max|∂loss/∂u| ≤ tolerance · |loss| over the coordinates u, or when
-            the quasi-Newton step moves no u by more; default ε^(2/3) of the dtype
-            (4e-11 in float64, 2e-5 in float32).
+        tolerance: stops when max|∂loss/∂u| ≤ tolerance · |loss| over the coordinates u (and, for a
+            log-likelihood, the quasi-Newton step promises less than 0.001 of it, or less than the
+            tolerance), or when that step moves no u by more than the tolerance; default ε^(2/3)
+            of the dtype (4e-11 in float64, 2e-5 in float32).
         block_steps: evaluations in one call of the compiled program, between looks at progress.
         progress: show a progress bar (tqdm, extra `sweep`).
 
@@ -86,9 +96,9 @@ def calibrate(
     rule = descent.Rule(optimizer=optimizer, stochastic=stochastic)
     problem = Problem(loss, loss_is, layout, rule, many=False)
     check_domains(layout, params0)
-    inputs = Inputs(_cast(params0, layout), _arrays("data", data))
+    inputs = Inputs(_cast(params0, layout), _arrays("data", data), np.ones((), layout.dtype))
     options = _Options(errors, num_starts, key, spread, max_steps, tolerance, block_steps, progress)
-    lanes, trace = _descend(problem, inputs, options)
+    lanes, trace, inputs = _descend(problem, inputs, options)
     if not np.isfinite(lanes.loss).any():
         raise ValueError(_nowhere_finite(layout, inputs.params0, num_starts))
     key, cut = options.random_key(), options.cut(layout)
@@ -136,9 +146,9 @@ def calibrate_many(
     problem = Problem(loss, loss_is, layout, descent.Rule(optimizer=optimizer), many=True)
     for i in range(num_sets):
         check_domains(layout, jax.tree.map(lambda x, i=i: np.asarray(x)[i], params0))
-    inputs = Inputs(_cast(params0, layout), data)
+    inputs = Inputs(_cast(params0, layout), data, np.ones(num_sets, layout.dtype))
     options = _Options(errors, num_starts, key, spread, max_steps, tolerance, block_steps, progress)
-    lanes, trace = _descend(problem, inputs, options)
+    lanes, trace, inputs = _descend(problem, inputs, options)
     key, cut = options.random_key(), options.cut(layout)
     return conclude(problem, lanes, trace, inputs, key, cut, errors)
 
@@ -207,10 +217,11 @@ def _check_options(problem: Problem, inputs: Inputs, options: _Options) -> None:
 
 def _descend(
     problem: Problem, inputs: Inputs, options: _Options
-) -> tuple[descent.Lane, np.ndarray[Any, Any]]:
-    """Blocks until every lane is done; host copies of the lanes and the trace ([D,] steps, S)."""
+) -> tuple[descent.Lane, np.ndarray[Any, Any], Inputs]:
+    """Blocks until all lanes are done; host copies of lanes, trace ([D,] steps, S), and units."""
     _check_options(problem, inputs, options)
     key, cut = options.random_key(), options.cut(problem.layout)
+    inputs = in_range(problem, options.num_starts, inputs, key, options.block_steps)
     lanes = scatter(problem, options.num_starts, inputs.params0, key, options.spread)
     traces = []
     blocks = range(0, options.max_steps, options.block_steps)
@@ -220,11 +231,12 @@ def _descend(
             lanes, trace = advance(problem, lanes, inputs, key, cut, limit, options.block_steps)
             traces.append(np.asarray(trace))
             status = np.asarray(lanes.status)
-            report(min(options.block_steps, limit), status, np.asarray(lanes.loss))
+            losses = in_users_units(problem, inputs.unit[..., None], lanes.loss)
+            report(min(options.block_steps, limit), status, losses)
             if not (status == descent.RUNNING).any():
                 break
     host: descent.Lane = jax.tree.map(np.asarray, lanes)
-    return host, np.concatenate(traces, axis=-2)
+    return host, np.concatenate(traces, axis=-2), inputs
 
 
 @contextmanager

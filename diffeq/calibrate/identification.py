@@ -168,7 +168,7 @@ def _spectrum(curvature: Curvature, kept: _Array) -> _Spectrum:
     """Spectrum of the curvature in the kept coordinates, scaled to unit diagonal."""
     d, squares = len(kept), curvature.sum_of_squares is not None
     factor = curvature.factor[:, kept] if squares else curvature.factor[np.ix_(kept, kept)]
-    if not np.isfinite(curvature.factor).all():
+    if not (np.isfinite(curvature.factor).all() and np.isfinite(curvature.sum_of_squares or 0)):
         none = np.zeros(d, bool)
         return _Spectrum(np.ones(d), np.full(d, np.nan), np.eye(d), none, False, False)
     size = np.linalg.norm(factor, axis=0) if squares else np.sqrt(np.abs(np.diag(factor)))
@@ -206,7 +206,7 @@ def _sandwich(bread: _Array, curvature: Curvature, kept: _Array, rank: int, robu
     if curvature.sum_of_squares is None:
         covariance = robust_form if robust else bread
         return covariance if curvature.is_likelihood else np.full_like(bread, np.nan)
-    if n <= rank:
+    if not 0 < rank < n:
         return np.full_like(bread, np.nan)
     if robust:
         return robust_form * (n / (n - rank))

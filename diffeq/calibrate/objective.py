@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffeq.calibrate import descent
 from diffeq.calibrate.coordinates import Layout, Params
@@ -22,6 +23,8 @@ __all__ = [
     "Problem",
     "advance",
     "differentiate",
+    "in_range",
+    "in_users_units",
     "losses",
     "natural_values",
     "num_terms",
@@ -53,6 +56,8 @@ class Inputs(NamedTuple):
     """Starting values; `Fixed` leaves keep them."""
     data: Any
     """The user's data."""
+    unit: Any
+    """Of residuals or criterion, ([D]): the loss and its derivatives are computed in it."""
 
 
 class Derivatives(NamedTuple):
@@ -69,7 +74,7 @@ class Derivatives(NamedTuple):
 
 
 def terms(problem: Problem, u: jax.Array, inputs: Inputs, key: jax.Array) -> jax.Array:
-    """What the user's loss returns at coordinates u, as one vector of the fit's dtype, (n,).
+    """What the user's loss returns at u, in `inputs.unit`, as a vector of the fit's dtype, (n,).
 
     Raises:
         TypeError: the loss returns something that is not an array of real numbers.
@@ -84,7 +89,7 @@ def terms(problem: Problem, u: jax.Array, inputs: Inputs, key: jax.Array) -> jax
     if vector.size == 0 or (problem.kind == "criterion" and vector.size != 1):
         wanted = "a scalar" if problem.kind == "criterion" else "at least one term"
         raise ValueError(f"loss: expected {wanted} for {problem.kind!r}, got {vector.size} values")
-    return vector
+    return vector / inputs.unit
 
 
 def total(problem: Problem, u: jax.Array, inputs: Inputs, key: jax.Array) -> jax.Array:
@@ -114,6 +119,39 @@ def scatter(
     return lanes
 
 
+def in_range(
+    problem: Problem, num_starts: int, inputs: Inputs, key: jax.Array, block_steps: int
+) -> Inputs:
+    """The inputs, with a unit in which the loss at the first start is within the floating range.
+
+    The squares of residuals of 1e-20 or 1e20 are 0 or inf in float32, and a loss of 0 passes for a
+    perfect fit. Units are powers of two, and 1 where the loss is far from both ends.
+    """
+    many, dtype = np.shape(inputs.unit), problem.layout.dtype
+    if problem.kind == "negative_log_likelihood":  # has a unit
+        return inputs
+    half, power = np.finfo(dtype).maxexp // 2, 2 if problem.kind == "residuals" else 1
+    exponent, found = np.zeros(many), np.zeros(many, bool)
+    for trial in (0, -half, half):
+        scaled = inputs._replace(unit=np.full(many, 2.0**trial, dtype))
+        lanes = scatter(problem, num_starts, inputs.params0, key, 1.0)
+        trace = advance(problem, lanes, scaled, key, 0.0, 1, block_steps)[1]
+        size = np.abs(np.asarray(trace, np.float64)[..., 0, 0])
+        here = ~found & (size > 0) & np.isfinite(size)
+        at = np.round(np.log2(np.where(here, size, 1.0)) / power)
+        far = here & ((trial != 0) | (np.abs(power * at) > half))
+        exponent, found = np.where(far, trial + at, exponent), found | here
+        if found.all():
+            break
+    return inputs._replace(unit=np.exp2(exponent).astype(dtype))
+
+
+def in_users_units(problem: Problem, unit: Any, loss: Any) -> Any:
+    """A loss computed in `unit` as the user would compute it, in float64."""
+    power = 2 if problem.kind == "residuals" else 1
+    return np.asarray(loss, np.float64) * np.asarray(unit, np.float64) ** power
+
+
 @partial(jax.jit, static_argnames=("problem", "block_steps"))
 def advance(
     problem: Problem,
@@ -126,11 +164,10 @@ def advance(
 ) -> tuple[descent.Lane, jax.Array]:
     """A block of evaluations of every lane; the loss trace has shape ([D,] block_steps, S)."""
     objective = partial(total, problem)
+    rule = problem.rule._replace(likelihood=problem.kind == "negative_log_likelihood")
 
     def one_set(lanes: descent.Lane, inputs: Inputs) -> tuple[descent.Lane, jax.Array]:
-        return descent.run_block(
-            objective, problem.rule, lanes, inputs, key, tolerance, limit, block_steps
-        )
+        return descent.run_block(objective, rule, lanes, inputs, key, tolerance, limit, block_steps)
 
     result: tuple[descent.Lane, jax.Array]
     result = (jax.vmap(one_set) if problem.many else one_set)(lanes, inputs)

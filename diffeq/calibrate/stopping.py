@@ -1,10 +1,16 @@
 """When a descent is over: the gradient is small, or rounding hides what is left to gain."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["at_floor", "converged", "nothing", "rounding"]
+__all__ = ["at_floor", "converged", "nothing", "rounding", "roundings"]
+
+_Array = np.ndarray[Any, Any]
+
+_PROMISED = 1e-3  # of log-likelihood: 0.045 standard errors
 
 
 def converged(
@@ -14,14 +20,18 @@ def converged(
     direction: jax.Array,
     accepted: jax.Array,
     tolerance: jax.Array,
+    *,
+    likelihood: bool = False,
 ) -> jax.Array:
     """Whether the gradient is small, whatever the units of the loss.
 
     Either max|g_i| ≤ tolerance · |loss|: the elasticities of the loss with respect to the
-    parameters. Or, for a loss that goes to zero as in a perfect fit, the quasi-Newton step (the
-    gradient measured by the curvature) moves no coordinate by more than the tolerance, or loss and
-    gradient are tolerance² of the largest loss on the way (at most 1/tolerance: a wild start must
-    not excuse a poor end), as when a parameter runs to its edge.
+    parameters; for a log-likelihood the quasi-Newton step must also promise next to nothing, else
+    a parameter that few of much data speak of would stop standard errors short. Or, for a loss that
+    goes to zero as in a perfect fit, the quasi-Newton step (the gradient measured by the curvature)
+    moves no coordinate by more than the tolerance, or loss and gradient are tolerance² of the
+    largest loss on the way (at most 1/tolerance: a wild start must not excuse a poor end), as when
+    a parameter runs to its edge.
 
     Args:
         loss: at the point.
@@ -30,9 +40,13 @@ def converged(
         direction: the quasi-Newton step from there, (d,).
         accepted: accepted steps since the last start along the gradient.
         tolerance: of the fit.
+        likelihood: whether the loss is a negative log-likelihood, whose unit means something.
     """
     largest, size = jnp.max(jnp.abs(gradient)), jnp.abs(loss)
     flat = largest <= tolerance * size
+    if likelihood:
+        promised = -jnp.vdot(gradient, direction) / 2
+        flat &= (accepted <= 2) | (promised <= jnp.maximum(tolerance, _PROMISED))
     gone = jnp.maximum(largest, size) <= tolerance**2 * jnp.minimum(scale, 1 / tolerance)
     short = (accepted > 2) & (jnp.max(jnp.abs(direction)) <= tolerance)
     return flat | short | gone
@@ -42,6 +56,21 @@ def nothing(loss: float, scale: float, tolerance: float, epsilon: float) -> floa
     """The change of the loss that a finished fit counts as none, by the same rules."""
     relative = max(tolerance, 10 * epsilon) * abs(loss)
     return relative + tolerance**2 * min(scale, 1 / tolerance)
+
+
+def roundings(loss: float, factor: _Array, u: _Array, epsilon: float) -> float:
+    """How far rounding moves a sum of squares along a valley that is flat for good.
+
+    Residuals that carry a rounding of each coordinate, J_i u_i ε, add 2 |r| |J_i u_i| ε to r'r.
+
+    Args:
+        loss: r'r.
+        factor: R with R'R = J'J, (m, d).
+        u: the coordinates, (d,).
+        epsilon: of the dtype.
+    """
+    moved = np.linalg.norm(np.nan_to_num(factor), axis=0) * np.maximum(np.abs(u), 1)
+    return float(2 * np.sqrt(loss) * epsilon * moved.sum())
 
 
 def at_floor(

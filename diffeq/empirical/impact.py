@@ -153,14 +153,21 @@ def _edges(first: float, last: float, width: float | None, count: int | None) ->
     if (width is None) == (count is None):
         raise ValueError("give one of interval_s and num_intervals")
     if count is not None:
-        return np.linspace(first, last, validate.count("num_intervals", count) + 1)
-    assert width is not None
-    if not 0 < width < np.inf:
-        raise ValueError(f"interval_s must be positive, got {width}")
-    edges = np.arange(np.ceil(first / width), np.floor(last / width) + 1) * width
-    if edges.size < 2:
-        raise ValueError(f"no whole interval of {width} s lies between {first} s and {last} s")
-    return np.clip(edges, first, last)  # 3 · 0.3 < 0.9: before the first quote there is no mid
+        edges = np.linspace(first, last, validate.count("num_intervals", count) + 1)
+    else:
+        assert width is not None
+        if not 0 < width < np.inf:
+            raise ValueError(f"interval_s must be positive, got {width}")
+        near = 4 * np.finfo(np.float64).eps  # 0.6 / 0.2 < 3
+        least, most = np.ceil(first / width * (1 - near)), np.floor(last / width * (1 + near))
+        edges = np.arange(least, most + 1) * width
+        if edges.size < 2:
+            raise ValueError(f"no whole interval of {width} s lies between {first} s and {last} s")
+    # on the records' own nanoseconds, as 3 · 0.3 < 0.9: a trade at 0.9 s belongs before that edge
+    edges = np.rint(edges * 1e9) / 1e9
+    for end in (first, last):
+        edges[np.abs(edges - end) < 1e-9] = end
+    return edges
 
 
 def default_lags(num_observations: int) -> int:
@@ -260,7 +267,7 @@ def _fit(
     y: jax.Array, x: jax.Array, used: jax.Array, lags: jax.Array, *, max_lags: int
 ) -> Regression:
     """The regression over the rows `used`; NaN for fewer than 3 rows or flow without variance."""
-    n = jnp.sum(used)
+    n = jnp.sum(used).astype(y.dtype)
     (x_mean, x_dev), (y_mean, y_dev) = (_centred(z, used, n) for z in (x, y))
     x_unit, y_unit = _unit(x_dev), _unit(y_dev)
     x_dev, y_dev = x_dev / x_unit, y_dev / y_unit  # squares of 1e20 would leave float32's range
@@ -282,7 +289,7 @@ def _fit(
         intercept_error=intercept_error * y_unit,
         t=slope / slope_error,
         r_squared=1 - jnp.sum(residual**2) / y_squares,
-        num_intervals=n,
+        num_intervals=jnp.sum(used),
         lags=lags,
     )
 
@@ -310,7 +317,7 @@ def _bartlett(scores: jax.Array, lags: jax.Array, max_lags: int) -> jax.Array:
     def add(total: jax.Array, lag: jax.Array) -> tuple[jax.Array, None]:
         earlier = jax.lax.dynamic_slice(padded, (max_lags - lag,), scores.shape)
         weight = jnp.maximum(0, 1 - lag / (lags + 1)) * jnp.where(lag == 0, 1, 2)
-        return total + weight * jnp.vdot(scores, earlier), None
+        return total + weight.astype(total.dtype) * jnp.vdot(scores, earlier), None
 
     total, _ = jax.lax.scan(add, jnp.zeros((), scores.dtype), jnp.arange(max_lags + 1))
     return total

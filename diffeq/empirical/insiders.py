@@ -165,7 +165,8 @@ def calibrate_tape(
     """
     check_num_insiders(num_insiders)
     tape = _tape(price_change, signed_flow, spacing)
-    y, dp, N = tape.flow, tape.price_change, tape.flow.shape[1]
+    wide = [np.asarray(x, np.float64) for x in tape[:2]]  # squares would leave float32's range
+    (dp, y), N = wide, tape.flow.shape[1]
     slope = float(np.sum(y * dp) / np.sum(y * y))
     # a start for sigma_e even where flow explains every change
     rest = max(float(np.std(dp - slope * y)), 1e-3 * float(np.sqrt(np.mean(dp * dp))))
@@ -190,10 +191,11 @@ def tape_log_loss(params: TapeParams, tape: Any) -> jax.Array:
     solution = holden.solve(model, num_auctions=tape.dt.shape[0], spacing=tape.dt)
     # Var(y_n) = sigma_u² dt_n (1 + r_n), and 1 + r_n = Sigma_{n−1}/Sigma_n
     before = jnp.concatenate([2 * jnp.log(params.sigma_v)[None], solution.log_Sigma[:-1]])
-    flow_variance = params.sigma_u**2 * tape.dt * jnp.exp(before - solution.log_Sigma)
-    rest_variance = params.sigma_e**2 * tape.dt
+    log_dt = jnp.log(tape.dt)
+    flow_log_sd = jnp.log(params.sigma_u) + (log_dt + before - solution.log_Sigma) / 2
+    rest_log_sd = jnp.log(params.sigma_e) + log_dt / 2
     rest = tape.price_change - solution.lambda_[None] * tape.flow
-    terms = _gaussian(tape.flow, flow_variance[None]) + _gaussian(rest, rest_variance[None])
+    terms = _gaussian(tape.flow, flow_log_sd[None]) + _gaussian(rest, rest_log_sd[None])
     return jnp.ravel(terms)
 
 
@@ -207,9 +209,10 @@ def _fit_path(
     return calibrate(loss, start, path, domains=domains, key=_key(key), **options)
 
 
-def _gaussian(x: jax.Array, variance: jax.Array) -> jax.Array:
-    """Negative log density of N(0, variance)."""
-    return (jnp.log(2 * jnp.pi * variance) + x * x / variance) / 2
+def _gaussian(x: jax.Array, log_sd: jax.Array) -> jax.Array:
+    """Negative log density of N(0, sd²)."""
+    z = x * jnp.exp(-log_sd)
+    return (np.log(2 * np.pi) + z * z) / 2 + log_sd
 
 
 def _impact_logs(params: holden.Params, path: _Path) -> jax.Array:

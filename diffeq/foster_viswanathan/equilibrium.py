@@ -26,7 +26,7 @@ from diffeq.foster_viswanathan.model import (
     own_variance,
     validated,
 )
-from diffeq.two_pass import log_but_last
+from diffeq.two_pass import by_log, log_but_last
 
 Fields = tuple[jax.Array, ...]
 
@@ -87,22 +87,11 @@ def _fields(
     value = [log_but_last(x, 1, -log_lambda) for x in (a, psi, mu)]
     value.append(log_but_last(rent, 2, log_u + log_Sigma / 2))
     log_V = log_Sigma + jnp.log1p(g) - 2 * jnp.log(M)
-    levels = _exp(jnp.stack([log_lambda, log_beta, *value, log_Sigma, log_V]))
+    in_order = jnp.stack([log_lambda, log_beta, *value, log_Sigma, log_V])
+    levels = by_log(jnp.exp(in_order), in_order)
     C = (levels[-2] / M - own_variance(sigma_v, M, rho)) / M  # V − d, with one rounding less
     logs = jnp.stack([log_lambda, log_beta, log_Sigma, *value, log_V])
     return jnp.concatenate([levels, C[None], logs])
-
-
-@jax.custom_jvp
-def _exp(x: jax.Array) -> jax.Array:
-    return jnp.exp(x)
-
-
-@_exp.defjvp
-def _exp_jvp(primals: Any, tangents: Any) -> Any:
-    """The largest number where it overflowed: no tangent then stays 0, where inf gives NaN."""
-    (y,) = map(_exp, primals)
-    return y, jnp.minimum(y, jnp.finfo(y.dtype).max) * tangents[0]
 
 
 def _value(M: jax.Array, dt: jax.Array, r: jax.Array, g: jax.Array) -> Fields:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from diffeq import validate
@@ -183,7 +184,7 @@ def lowest_ask(alpha: jax.Array, kappa: jax.Array, noise: str) -> LowestAsk:
     log_alpha = jnp.log(jnp.maximum(at, jnp.finfo(at.dtype).tiny))
     turn, folds = first_maximum(k, noise)
     w_turn = jnp.log(turn) - log_alpha
-    first = folds & (excess(w_turn, (at, k)) >= 0)
+    first = folds & (log_R(turn, k, noise) + log_rest(at) >= log_alpha)  # the excess there
     # J(.9) > .1, S ≤ 1/2: loss at a ≤ .9 with (1−alpha) a ≤ .15 alpha
     low = jnp.log(jnp.minimum(0.15 / (1 - at), 0.9 / jnp.maximum(at, 0.1)))
     before = jnp.minimum(w_turn, jnp.log(0.4) - log_rest(at) - log_S(k * turn))  # J < .4
@@ -194,7 +195,8 @@ def lowest_ask(alpha: jax.Array, kappa: jax.Array, noise: str) -> LowestAsk:
         closed = alpha >= 1
         beyond = jnp.log(highest_ask(at, k)) - log_alpha
     low = jnp.where(folds & ~first, w_turn, low)
-    high = jnp.where(first, before, beyond)
+    # alpha e^w at alpha = 0 is 0, not NaN; at such alpha the root is far below
+    high = jnp.minimum(jnp.where(first, before, beyond), float(np.log(jnp.finfo(at.dtype).max)) - 1)
 
     # a market that is open, in place of a closed one: no NaN
     alpha, kappa = jnp.where(closed, 0.1, alpha), jnp.where(closed, 0.5, kappa)

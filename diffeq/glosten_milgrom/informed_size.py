@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from diffeq.check import poison
 from diffeq.glosten_milgrom.odds import over
@@ -136,7 +137,8 @@ def _side(theta: jax.Array, u: jax.Array, params: Any) -> Side:
     alone = jnp.where(b > 0, alpha / jnp.where(b > 0, b, 1), 0)
     tilt_2 = 2 * jnp.where(pooling, (alpha + over(u * (1 - b) * apart, theta_)) / K, alone)
     tilt_1 = 2 * jnp.where(pooling, alpha * (s - push) / K, 0)
-    return Side(jnp.minimum(psi, 1), ~pooling, (r_1, r_2), (gain_1, gain_2), (tilt_1, tilt_2))
+    psi -= lax.stop_gradient(jnp.maximum(psi - 1, 0))  # a rounding; the slope at b = 1 is psi's own
+    return Side(psi, ~pooling, (r_1, r_2), (gain_1, gain_2), (tilt_1, tilt_2))
 
 
 def _prices(at: Belief, sell: Side, buy: Side, params: Any) -> Four:

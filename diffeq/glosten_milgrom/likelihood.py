@@ -64,17 +64,35 @@ def _log_likelihood(params: Params, buys: jax.Array, sells: jax.Array) -> jax.Ar
     # at alpha = 1 the slope of ratio^1 would be 0^0, and its curvature 0/0
     power = jnp.where(net > 1, lax.pow(ratio, jnp.maximum(net, 2)), jnp.where(net > 0, ratio, 1))
     mixed = w + (1 - w) * power
-    seen = mixed > 0  # else w = 0 and the power is 0 or has underflowed
-    underflown = net * (_log_q(alpha, ~seen) - jnp.log1p(alpha))
-    unit = lax.stop_gradient(jnp.where(seen, mixed, 1))  # its square may underflow
+    # far below 1 by logs: reciprocals of the square would leave the floating range
+    far = (mixed < float(jnp.finfo(alpha.dtype).tiny) ** 0.25) & (alpha < 1) | (mixed == 0)
+    log_power = jnp.where(far, net * (_log_q(alpha, far) - jnp.log1p(alpha)), 0)
     log_mixed = jnp.where(
-        seen, jnp.log(jnp.where(seen, mixed, 1) / unit) + jnp.log(unit), underflown
+        far, _log_mixed(jnp.where(far, w, 0.5), log_power), jnp.log(jnp.where(far, 1, mixed))
     )
     log_p = log_rest((1 - alpha) / 2)
     log_q = _log_q(alpha, pairs > 0) - math.log(2)
     majority, minority = jnp.maximum(buys, sells) * log_p, pairs * log_q
     possible = (pairs >= 0) & (buys == jnp.floor(buys)) & (sells == jnp.floor(sells))
     return poison(majority + minority + log_mixed, in_domain(params) & possible, params)
+
+
+@jax.custom_jvp
+def _log_mixed(w: jax.Array, log_power: jax.Array) -> jax.Array:
+    """log(w + (1−w) power), however small both are.
+
+    The slope in w at w = 0, (1 − power)/power, ends within the floating range.
+    """
+    return jnp.logaddexp(jnp.log(w), log_rest(w) + log_power)
+
+
+@_log_mixed.defjvp
+def _log_mixed_jvp(primals: Any, tangents: Any) -> Any:
+    (w, log_power), (more, move) = primals, tangents
+    at = _log_mixed(w, log_power)
+    most = 0.9 * float(np.log(jnp.finfo(at.dtype).max))
+    share = (1 - w) * jnp.exp(jnp.where(at > -jnp.inf, log_power - at, 0))
+    return at, share * move - jnp.expm1(log_power) * jnp.exp(jnp.minimum(-at, most)) * more
 
 
 def _log_q(alpha: jax.Array, needed: jax.Array) -> jax.Array:

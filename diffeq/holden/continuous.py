@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffeq import validate
+from diffeq import two_pass, validate
 from diffeq.check import poison
 from diffeq.holden.model import POSITIVE, Params, in_domain
 
@@ -54,13 +54,18 @@ def _limit(params: Params, times: jax.Array) -> Limit:
     log_v, log_u = jnp.log(sigma_v), jnp.log(sigma_u)
     gradual = M < 4 / 3
     g = jnp.where(gradual, M / jnp.where(gradual, 4 - 3 * M, 1), 1)
+    log_lambda = log_v - log_u + jnp.log(g) / 2 + (g - 1) / 2 * log_left
+    log_beta = log_u - log_v + jnp.log(g) / 2 - jnp.log(M) - (g + 1) / 2 * log_left
+    log_Sigma = 2 * log_v + g * log_left
+    lambda_ = sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2)
+    beta = sigma_u / sigma_v * jnp.sqrt(g) / M * left ** (-(g + 1) / 2)
     path = Limit(
-        lambda_=sigma_v / sigma_u * jnp.sqrt(g) * left ** ((g - 1) / 2),
-        beta=sigma_u / sigma_v * jnp.sqrt(g) / M * left ** (-(g + 1) / 2),
-        Sigma=sigma_v**2 * left**g,
-        log_lambda=log_v - log_u + jnp.log(g) / 2 + (g - 1) / 2 * log_left,
-        log_beta=log_u - log_v + jnp.log(g) / 2 - jnp.log(M) - (g + 1) / 2 * log_left,
-        log_Sigma=2 * log_v + g * log_left,
+        lambda_=two_pass.by_log(lambda_, log_lambda),
+        beta=two_pass.by_log(beta, log_beta),
+        Sigma=two_pass.by_log(sigma_v**2 * left**g, log_Sigma),
+        log_lambda=log_lambda,
+        log_beta=log_beta,
+        log_Sigma=log_Sigma,
     )
     none, infinite = jnp.zeros_like(left), jnp.full_like(left, jnp.inf)
     at_once = Limit(

@@ -1,5 +1,6 @@
 """Many horizons from one backward pass: the last auctions, whole tables, and product grids."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal, NamedTuple, overload
 
@@ -85,7 +86,7 @@ def _solve_terminal(params: Params, max_auctions: int) -> Terminal:
     (log_lambda, log_beta, log_Sigma), worst = two_pass.terminal(*params[:3], max_auctions)
     logs = (log_lambda, log_beta, log_Sigma)
     ok = two_pass.accurate(worst) & in_domain(params)
-    fields = poison((*map(jnp.exp, logs), *logs), ok, params)
+    fields = poison((*_levels(logs), *logs), ok, params)
     return Terminal._make((*fields, Info(ok, worst)))
 
 
@@ -93,10 +94,14 @@ def _solve_terminal(params: Params, max_auctions: int) -> Terminal:
 def _solve_table(params: Params, max_auctions: int) -> Table:
     logs, worst = two_pass.table(*params[:3], max_auctions)
     ok = two_pass.accurate(worst) & in_domain(params)
-    fields = poison((*map(jnp.exp, logs), *logs), ok, params)
+    fields = poison((*_levels(logs), *logs), ok, params)
     mask = jnp.tril(jnp.ones((max_auctions, max_auctions), bool))
     padded = (jnp.where(mask, f, jnp.nan) for f in fields)
     return Table._make((*padded, mask, Info(ok, worst)))
+
+
+def _levels(logs: tuple[jax.Array, ...]) -> Iterator[jax.Array]:
+    return (two_pass.by_log(jnp.exp(log), log) for log in logs)
 
 
 class Grid(NamedTuple):

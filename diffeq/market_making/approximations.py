@@ -15,7 +15,7 @@ import numpy as np
 
 from diffeq import validate
 from diffeq.check import poison
-from diffeq.market_making.exponential import log1p_over
+from diffeq.market_making.exponential import linear, log1p_over
 from diffeq.market_making.model import (
     Params,
     Problem,
@@ -155,38 +155,40 @@ def stationary(
 ) -> Depths:
     """The asymptotics of long before the end: depths linear in inventory, whatever the time.
 
-    delta_b = c + (2q+1)/2 R, delta_a = c + (1−2q)/2 R, R = sqrt(sigma² gamma/(2kA)
-    (1+gamma/k)^(1+k/gamma)) for "cara", sqrt(phi e/(kA)) for "penalty"; c as in the optimum. Valid
-    for |q| sqrt(ratio) ≪ 1 ≪ Q² sqrt(ratio), ratio = (risk per q²)/(rate eta), and T−t beyond the
-    relaxation time 1/(2 sqrt(risk · eta)). With no risk (gamma sigma = 0, or phi = 0) the limit
-    depends on Q alone and this formula, R = 0, is not it.
+    delta_b = c + (2(q−q*)+1)/2 R, delta_a = c + (1−2(q−q*))/2 R, R = sqrt(sigma² gamma/(2kA)
+    (1+gamma/k)^(1+k/gamma)) for "cara", sqrt(phi e/(kA)) for "penalty"; c as in the optimum; q* the
+    inventory that a drift makes one's own, drift/(gamma sigma²) or drift/(2 phi). With adverse
+    selection c grows by eps/2, and R by exp(k eps/4). Valid for |q−q*| sqrt(ratio) ≪ 1 ≪ Q²
+    sqrt(ratio), ratio = (k times risk per q²)/(rate eta), and T−t beyond the relaxation time
+    1/(2 sqrt(k risk · eta)). With no risk (gamma sigma = 0, or phi = 0) the limit depends on Q
+    alone and this formula, R = 0, is not it.
 
     Args:
-      params: scalars; A and k the same on both sides.
+      params: scalars; A and k the same on both sides; phi_T does not enter.
       max_inventory, times: as :func:`avellaneda_stoikov`.
       objective: ``"cara"`` or ``"penalty"``, static.
 
     Returns:
-      :class:`Depths`, shape (m, 2Q + 1).
+      :class:`Depths`, shape (m, 2Q + 1); NaN where A = 0, or with a drift and no risk.
 
     Raises:
       ValueError: sides that differ, or a traced pair of them.
 
-    Reference: Guéant, Lehalle & Fernandez-Tapia (2013), section 4.
+    Reference: Guéant, Lehalle & Fernandez-Tapia (2013), section 4; 5 for drift and eps.
     """
     p, t, q = _checked(params, max_inventory, times, objective)
     for name in ("A", "k"):
         same_sides(name, getattr(params, name), "sides that differ have no such formula")
-    x = p.gamma / p.k_b
-    if objective == "cara":
-        R = jnp.sqrt(p.sigma**2 * p.gamma / (2 * p.k_b * p.A_b)) * jnp.exp(
-            (1 + x) * log1p_over(x) / 2
-        )
-    else:
-        R = jnp.sqrt(p.phi * np.e / (p.k_b * p.A_b))
+    if objective == "penalty":
         p = p._replace(gamma=jnp.zeros_like(p.gamma))
-    half = jnp.broadcast_to(R / 2, (t.size, q.size))
-    return _quoted(half + R * q[None], half - R * q[None], p)
+    eta, _, c_1, c_2, _ = linear(p, objective)
+    ok = (eta > 0) & ((c_2 > 0) | (c_1 == 0))
+    R = jnp.sqrt(c_2 / jnp.where(ok, eta, 1)) / p.k_b
+    risky = ok & (c_2 > 0)
+    lean = jnp.where(risky, c_1 / (2 * p.k_b * jnp.sqrt(jnp.where(risky, c_2 * eta, 1))), 0)  # R q*
+    half = jnp.broadcast_to((R + p.eps) / 2, (t.size, q.size))
+    skew = R * q[None] - lean
+    return _quoted(half + skew, half - skew, p, ok)
 
 
 def _checked(
@@ -197,10 +199,10 @@ def _checked(
     return p, horizon(times, p.sigma.dtype), inventories(Q, p.sigma.dtype)
 
 
-def _quoted(above_b: jax.Array, above_a: jax.Array, p: Problem) -> Depths:
+def _quoted(above_b: jax.Array, above_a: jax.Array, p: Problem, exist: Any = True) -> Depths:
     """Depths from what each side adds to c = log(1 + gamma/k)/gamma; no quote beyond the grid."""
     c_b, c_a = (log1p_over(p.gamma / k) / k for k in (p.k_b, p.k_a))
-    return _within(*poison((c_b + above_b, c_a + above_a), in_domain(p), p))
+    return _within(*poison((c_b + above_b, c_a + above_a), in_domain(p) & exist, p))
 
 
 def _within(delta_b: jax.Array, delta_a: jax.Array) -> Depths:

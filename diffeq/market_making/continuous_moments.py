@@ -34,7 +34,16 @@ from jax import lax
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.market_making.model import Params, Problem, in_domain, inventories
-from diffeq.market_making.moments import Side, Statistics, average, checked, rates, root, sound
+from diffeq.market_making.moments import (
+    Side,
+    Statistics,
+    average,
+    checked,
+    quoted,
+    rates,
+    root,
+    sound,
+)
 from diffeq.market_making.sides import Intensities, by_side
 
 ORDER, RADIUS = 12, 0.25
@@ -214,24 +223,25 @@ def _statistics(
     n, h = depths[0].shape[1], jnp.diff(times)
     q, at = inventories(n // 2, h.dtype), q_0 + n // 2
     bid, ask = (rates(depth[:-1], side) for depth, side in zip(depths, by, strict=True))
+    both = quoted(depths).astype(h.dtype)
 
     @jax.checkpoint
-    def earlier(later: Onwards, row: tuple[Side, Side, jax.Array]) -> tuple[Onwards, None]:
-        bid, ask, h = row
-        quoted = ((bid.chance > 0) & (ask.chance > 0)).astype(h.dtype)
-        spread = quoted * (bid.depth + ask.depth)
-        sources = jnp.stack([bid.chance, ask.chance, spread, quoted], axis=1)
+    def earlier(
+        later: Onwards, row: tuple[Side, Side, jax.Array, jax.Array]
+    ) -> tuple[Onwards, None]:
+        bid, ask, both, h = row
+        sources = jnp.stack([bid.chance, ask.chance, both * (bid.depth + ask.depth), both], axis=1)
         over_h, shift = kernel(chain(bid, ask, p), sources, h, squarings)
         return before(over_h, later, shift), None
 
     zero = jnp.zeros(n, h.dtype)
     end = Onwards(zero, zero, jnp.zeros((n, 4), h.dtype), jnp.eye(n, dtype=h.dtype))
-    found, _ = lax.scan(earlier, end, (bid, ask, h), reverse=True)
-    law, (bids, asks, spread, quoted) = found.law[at], found.sums[at]
+    found, _ = lax.scan(earlier, end, (bid, ask, both, h), reverse=True)
+    law, (bids, asks, spread, over) = found.law[at], found.sums[at]
     mean_q = law @ q
     sd, sd_q = root(found.variance), root(law @ (q - mean_q) ** 2)
     mean = found.mean
-    spread = average(spread, quoted)
+    spread = average(spread, over)
     fields = mean[at], sd[at], bids, asks, spread, mean_q, sd_q, law, mean, sd
     most = jnp.max((bid.chance + ask.chance) * h[:, None], initial=0)
     resolved = most <= RADIUS * 2.0**squarings

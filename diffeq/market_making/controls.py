@@ -30,7 +30,7 @@ def controlled(policy: Any, controls: Controls) -> Depths:
       controls: :class:`Controls`; a stop loss, no function of (t, q), is not applied.
 
     Returns:
-      :class:`~.approximations.Depths` of the same shape.
+      :class:`~.approximations.Depths` of the same shape; NaN where a traced control is not ≥ 0.
 
     Raises:
       ValueError: a control that is no number ≥ 0.
@@ -45,12 +45,14 @@ def controlled(policy: Any, controls: Controls) -> Depths:
 
 
 def limited(delta_b: jax.Array, delta_a: jax.Array, controls: Controls) -> Depths:
-    """Hard limit and least spread on tables of shape (m, n)."""
+    """Hard limit and least spread on tables of shape (m, n); NaN where a control is not ≥ 0."""
     q = inventories(delta_b.shape[1] // 2, delta_b.dtype)[None]
+    good = jnp.all(jnp.stack(controls) >= 0)
     widened = jnp.maximum(controls.least_spread - (delta_b + delta_a), 0) / 2
+    widened = jnp.where(good, widened, jnp.nan)
     return Depths(
-        jnp.where(q + 1 > controls.limit, jnp.inf, delta_b + widened),
-        jnp.where(q - 1 < -controls.limit, jnp.inf, delta_a + widened),
+        jnp.where(good & (q + 1 > controls.limit), jnp.inf, delta_b + widened),
+        jnp.where(good & (q - 1 < -controls.limit), jnp.inf, delta_a + widened),
     )
 
 

@@ -138,6 +138,11 @@ def rates(depth: jax.Array, intensity: Any) -> Side:
     return Side(jnp.where(quoted, rate, 0.0), finite)
 
 
+def quoted(depths: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Where both sides are, in the rows that are quoted, shape (m − 1, n); filled ever or never."""
+    return (depths[0][:-1] != jnp.inf) & (depths[1][:-1] != jnp.inf)
+
+
 def fills(depth: jax.Array, intensity: Any, dt: jax.Array) -> Side:
     """min(1, Lambda(delta) dt) at depths of shape (m, n), in steps dt of shape (m,)."""
     side = rates(depth, intensity)
@@ -157,6 +162,7 @@ def _statistics(
     n, dt = depths[0].shape[1], jnp.diff(times)
     Q, q = n // 2, inventories(n // 2, dt.dtype)
     bid, ask = (fills(depth[:-1], side, dt) for depth, side in zip(depths, by, strict=True))
+    both = jnp.where(quoted(depths), dt[:, None], 0)
 
     def earlier(
         later: tuple[jax.Array, jax.Array], row: tuple[Side, Side, jax.Array]
@@ -177,13 +183,12 @@ def _statistics(
         return (mean, variance), None
 
     def onwards(law: jax.Array, row: tuple[Side, Side, jax.Array]) -> tuple[jax.Array, Any]:
-        bid, ask, dt = row
-        quoted = jnp.where((bid.chance > 0) & (ask.chance > 0), dt, 0.0)
+        bid, ask, both = row
         sums = (
             law @ bid.chance,
             law @ ask.chance,
-            law @ (quoted * (bid.depth + ask.depth)),
-            law @ quoted,
+            law @ (both * (bid.depth + ask.depth)),
+            law @ both,
         )
         up, down = law * bid.chance * (1 - ask.chance), law * ask.chance * (1 - bid.chance)
         law = law - up - down + jnp.roll(up, 1) + jnp.roll(down, -1)  # none leaves the grid
@@ -192,13 +197,13 @@ def _statistics(
     zero = jnp.zeros(n, dt.dtype)
     (mean, variance), _ = lax.scan(earlier, (zero, zero), (bid, ask, dt), reverse=True)
     start = (jnp.arange(-Q, Q + 1) == q_0).astype(dt.dtype)
-    law, sums = lax.scan(onwards, start, (bid, ask, dt))
-    bids, asks, spreads, quoted = (jnp.sum(x) for x in sums)
+    law, sums = lax.scan(onwards, start, (bid, ask, both))
+    bids, asks, spreads, over = (jnp.sum(x) for x in sums)
     mean_q = law @ q
     sd_q = root(law @ (q - mean_q) ** 2)
     at = q_0 + Q
     sd = root(variance)
-    spread = average(spreads, quoted)
+    spread = average(spreads, over)
     fields = mean[at], sd[at], bids, asks, spread, mean_q, sd_q, law, mean, sd
     ok = in_domain(p) & jnp.all(dt > 0) & sound(bid, ask)
     return Statistics(

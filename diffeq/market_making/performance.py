@@ -156,6 +156,7 @@ def report(paths: Paths, *, benchmark: Paths | None = None, alarm: Any = ALARM) 
     if np.ndim(paths.profit) != 2 or any(x.profit.shape != paths.profit.shape for x in both):
         shapes = [np.shape(x.profit) for x in both]
         raise ValueError(f"paths, benchmark: expected shape (P, N + 1), the same, got {shapes}")
+    validate.positive("alarm", validate.array("alarm", alarm))
     return _report(_recorded(both), alarm, paths.profit.shape[0])
 
 
@@ -192,6 +193,7 @@ def simulate_report(
     """
     p, t, depths, q_0 = checked(policy, params, times, initial_inventory)
     num_paths = validate.count("num_paths", num_paths)
+    validate.positive("alarm", validate.array("alarm", alarm))
     market = by_side(intensity, p)
     foreseen = market if forecast is None else by_side(forecast, p)
     limits = [checked_controls(controls, t.dtype)]

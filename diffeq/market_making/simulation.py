@@ -104,8 +104,8 @@ def simulate(
       forecast: the Lambda, or (bid, ask), by which fills are foreseen. Default: the market's.
 
     Returns:
-      :class:`Paths`; NaN prices and profits where a traced parameter is outside its domain or the
-      rate at a quoted depth is no number ≥ 0.
+      :class:`Paths`; NaN prices and profits where a traced parameter or control is outside its
+      domain or the rate at a quoted depth is no number ≥ 0.
 
     Raises:
       ValueError, TypeError: shapes that differ, or a concrete argument out of domain.
@@ -114,7 +114,11 @@ def simulate(
     """
     p, t, depths, q_0 = checked(policy, params, times, initial_inventory)
     num_paths = validate.count("num_paths", num_paths)
-    start = jnp.asarray(initial_mid, p.sigma.dtype)
+    start = validate.array("initial_mid", initial_mid)
+    if np.shape(start) != ():
+        raise ValueError(f"initial_mid: expected a scalar, got shape {np.shape(start)}")
+    validate.finite("initial_mid", start)
+    start = jnp.asarray(start, p.sigma.dtype)
     market = by_side(intensity, p)
     foreseen = market if forecast is None else by_side(forecast, p)
     limits = checked_controls(controls, p.sigma.dtype)

@@ -10,7 +10,7 @@ Reference: Holden & Subrahmanyam (1992), Journal of Finance 47, Proposition 1.
 """
 
 from diffeq.two_pass.backward_pass import accurate
-from diffeq.two_pass.forward_pass import log_but_last
+from diffeq.two_pass.forward_pass import by_log, log_but_last
 from diffeq.two_pass.horizons import table, terminal
 from diffeq.two_pass.market import Market, in_domain
 from diffeq.two_pass.solution import equilibrium
@@ -18,6 +18,7 @@ from diffeq.two_pass.solution import equilibrium
 __all__ = [
     "Market",
     "accurate",
+    "by_log",
     "equilibrium",
     "in_domain",
     "log_but_last",

@@ -96,6 +96,22 @@ def _log_if(positive: Any, x: jax.Array) -> jax.Array:
     return jnp.where(positive, jnp.log(jnp.where(positive, x, 1.0)), -jnp.inf)
 
 
+@jax.custom_jvp
+def by_log(level: jax.Array, log: jax.Array) -> jax.Array:
+    """The level, with the derivative that its log gives it.
+
+    In that of a product, or of 1/x, a factor may leave the range where the level does not, and a
+    cotangent of 0 makes NaN of it. So would an infinite level: the largest number stands in.
+    """
+    return level
+
+
+@by_log.defjvp
+def _by_log_jvp(primals: Any, tangents: Any) -> Any:
+    level = by_log(*primals)
+    return level, jnp.minimum(level, jnp.finfo(level.dtype).max) * tangents[1]
+
+
 def log_but_last(x: jax.Array, num_zeros: int, log_unit: jax.Array) -> jax.Array:
     """Log of x times a unit; the last ``num_zeros`` entries are 0 (of alpha one, of delta two)."""
     positive = np.arange(x.shape[0]) < x.shape[0] - num_zeros

@@ -25,7 +25,8 @@ class Market(NamedTuple):
 
 def in_domain(params: Market, dt: jax.Array) -> jax.Array:
     """Whether parameters and spacing are finite, positive where they must be, and sum to one."""
-    positive = jnp.stack([*map(jnp.asarray, params[:3]), jnp.min(dt)])
-    finite = jnp.isfinite(positive) & jnp.isfinite(params.p_0)
     total = jnp.abs(jnp.sum(dt) - 1) <= sum_tolerance(dt.dtype)
-    return jnp.all(finite & (positive > 0)) & total
+    ok = total & jnp.isfinite(params.p_0)
+    for positive in (*params[:3], jnp.min(dt)):
+        ok &= jnp.isfinite(positive) & (positive > 0)
+    return ok

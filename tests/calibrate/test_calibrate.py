@@ -64,6 +64,51 @@ def test_normal_likelihood_closed_form():
     assert (np.diff(fit.trace) <= 1e-6 * abs(fit.loss)).all()
 
 
+def decay_misfit(params, data):
+    return params.mu * jnp.exp(-params.sigma * data[0]) - data[1]
+
+
+def test_the_units_of_residuals_do_not_matter():
+    """In float32, where squares of residuals, or of their gradient, are 0 or infinite."""
+    t = np.linspace(0, 3, 40, dtype=np.float32)
+    y = np.float32(2 * np.exp(-0.7 * t) + 0.05 * np.cos(40 * t))
+    domains = {"mu": Positive(), "sigma": Positive()}
+    (mu, sigma), covariance = scipy.optimize.curve_fit(
+        lambda t, mu, sigma: mu * np.exp(-sigma * t), t.astype(float), y, (1.0, 1.0)
+    )
+    squares = float(np.sum((mu * np.exp(-sigma * t) - y) ** 2))
+    unit = np.float32([1, 1e-12, 1e-18, 1e-25, 1e12, 1e25, np.nan])
+    data = np.tile(t, (7, 1)), y * unit[:, None]
+    starts = Normal(np.where(unit > 0, unit, 1), np.ones(7, np.float32))
+    *fits, no_data = calibrate_many(
+        decay_misfit, starts, data, domains=domains, loss_is="residuals"
+    )
+    for fit, u in zip(fits, unit, strict=False):
+        assert fit.converged and fit.params.sigma.dtype == np.float32, u
+        np.testing.assert_allclose(np.array(fit.params) / (u, 1), (mu, sigma), rtol=2e-4)
+        errors = np.array(fit.standard_errors, float) / (u, 1)
+        np.testing.assert_allclose(errors, np.sqrt(np.diag(covariance)), rtol=2e-3)
+        found = np.array([fit.loss, fit.trace[-1]]) / float(u) ** 2
+        np.testing.assert_allclose(found, squares, rtol=1e-3)
+    assert not no_data.converged and no_data.identification.identified_parameters == ()
+
+
+def poisson_terms(params, data):
+    rate = params.mu + params.sigma * data[0]
+    return jnp.exp(rate) - data[1] * rate
+
+
+def test_much_data_does_not_excuse_a_parameter_of_which_little_is_known():
+    """In float32 its gradient is small beside the loss when it is a standard error away."""
+    few = np.float32(np.arange(100_000) < 50)
+    count = np.float32(draws(0).poisson(np.exp(3 + 0.5 * few)))
+    fit = calibrate(poisson_terms, Normal(np.float32(2.5), np.float32(0)), (few, count))
+    others, those = (count[few == group].mean(dtype=float) for group in (0, 1))
+    error = 1 / np.sqrt(count[few == 1].sum(dtype=float))
+    assert fit.converged and abs(fit.params.sigma - np.log(those / others)) < 0.05 * error
+    np.testing.assert_allclose(fit.standard_errors.sigma, error, rtol=0.01)
+
+
 def test_normal_sandwich_closed_form():
     x = draws(1).standard_t(6, 1000)
     fit = calibrate(normal_terms, Normal(), x, domains=SIGMA, errors="robust")

@@ -49,6 +49,10 @@ def test_regression_equals_the_sandwich(n, lags):
     np.testing.assert_allclose(found, expected, rtol=100 * TOLERANCE)
     assert int(fit.lags) == expected_lags and int(fit.num_intervals) == n
     assert fit.lambda_.dtype == (jnp.float64 if X64 else jnp.float32)
+    if lags == 3:  # float32 data keep their dtype, whatever the default
+        narrow = impact.regress(y.astype(np.float32), x.astype(np.float32), lags=lags)
+        assert all(narrow[i].dtype == jnp.float32 for i in range(6))
+        np.testing.assert_allclose(narrow[:6], fit[:6], rtol=1e-4)
     correlation = np.corrcoef(x, y)[0, 1]
     np.testing.assert_allclose(fit.r_squared, correlation**2, rtol=100 * TOLERANCE)
 
@@ -265,6 +269,23 @@ def test_no_mid_is_taken_before_the_first_quote(width):
         trades = Trades(time[1:], bid[1:], np.ones(1), np.ones(1, np.int8))
         cut = impact.intervals(Tape(trades, quotes, None, ()), trades.sign, interval_s=width)
         assert (cut.mid_change >= 0).all() and cut.start[0] >= time[0], k
+
+
+@pytest.mark.parametrize("width", [0.1, 0.3, 0.7])
+@pytest.mark.parametrize("by", ["interval_s", "num_intervals"])
+def test_a_trade_at_an_edge_belongs_before_it(width, by):
+    """Edges lie on the records' decimal times, though 3 · 0.3 < 0.9."""
+    time = np.arange(61) * round(1e9 * width) / 1e9
+    one = np.ones(61)
+    quotes = Quotes(time, 10 + np.arange(61.0), one, 12 + np.arange(61.0), one)
+    trades = Trades(time[1:], one[1:], one[1:], np.ones(60, np.int8))
+    choice = {"interval_s": width, "num_intervals": 60}
+    cut = impact.intervals(Tape(trades, quotes, None, ()), trades.sign, **{by: choice[by]})
+    assert cut.num_trades.tolist() == cut.mid_change.tolist() == [1] * 60
+    odd = np.linspace(1 / 3, 20 / 3, 61)  # between nanoseconds: no trade falls off the end
+    tape = Tape(trades._replace(time=odd[1:]), quotes._replace(time=odd), None, ())
+    cut = impact.intervals(tape, trades.sign, num_intervals=60)
+    assert cut.trades_outside == 0 and cut.mid_change.sum() == 60
 
 
 def test_start_and_end():

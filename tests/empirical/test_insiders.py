@@ -26,6 +26,12 @@ def test_an_impact_path_gives_the_shape_and_the_ratio(solution):
     assert fit.identification.identified_parameters == ("num_insiders",)
     assert "sigma_v / sigma_u" in fit.identification.identified
     assert np.isnan(fit.standard_errors.sigma_v) and np.isnan(fit.standard_errors.sigma_u)
+    # the same of a path with noise, in any unit: a flat valley is rounded, not an end to run to
+    for unit, noise in ((1.0, 0.01), (1e-8, 0.003), (1e10, 0.01), (1e20, 0.01)):
+        path = np.asarray(solution.lambda_, float) * (1 + noise * np.cos(np.arange(N))) * unit
+        fit = insiders.calibrate_impact_path(path)
+        assert fit.converged and fit.identification.at_edge == ()
+        assert fit.identification.identified_parameters == ("num_insiders",)
 
 
 @pytest.mark.float64
@@ -101,6 +107,22 @@ def test_a_simulated_tape_is_recovered_within_its_errors():
     for n in range(N):
         line = impact.regress(change[:, n], flow[:, n], lags=0)
         assert abs(float(line.lambda_ - lambda_[n])) < 4 * float(line.lambda_error)
+
+
+def test_the_units_of_a_tape_do_not_matter(solution):
+    """Prices of 1e-8 and flows of 1e12: their squares leave float32's range."""
+    key = np.random.default_rng(5)
+    y = key.normal(size=(40, N))
+    dp = np.asarray(solution.lambda_, float) * y + 0.1 * key.normal(size=y.shape)
+    fits = [
+        insiders.calibrate_tape(dp * p, y * q)
+        for p, q in ((1.0, 1.0), (2.0**-27, 2.0**40), (2.0**40, 2.0**-27))
+    ]
+    for fit, (p, q) in zip(fits[1:], ((2.0**-27, 2.0**40), (2.0**40, 2.0**-27)), strict=True):
+        assert fit.converged
+        units = np.array([p, q, 1.0, p])
+        for found, wanted in ((fit.params, fits[0].params), (fit[1], fits[0][1])):
+            np.testing.assert_allclose(np.array(found) / units, wanted, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

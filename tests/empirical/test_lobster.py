@@ -42,6 +42,10 @@ def test_lobster_events(tmp_path):
     assert events.bid_size[3].tolist() == [0, 0] and events.ask_size[1].tolist() == [182, 200]
     long = lobster_files(tmp_path, MESSAGES.replace("16113584", str(2**60 + 1)))  # no float
     assert readers.lobster.events(*long).order_id[1] == 2**60 + 1
+    longer = lobster_files(tmp_path, MESSAGES.replace("16113584", str(2**64 - 1)))  # no int64
+    with pytest.raises(ValueError, match=f"line 2 .*'order_id' = {2**64 - 1}: value not underst"):
+        readers.lobster.events(*longer)
+    assert len(readers.lobster.events(*longer, bad_rows="drop").order_id) == 3
 
 
 def test_lobster_tape(tmp_path):

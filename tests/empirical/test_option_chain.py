@@ -41,6 +41,7 @@ def test_option_chain(tmp_path):
     ("line", "message"),
     [
         ("20241320,call,100,5,1,6,1", "'expiry' = 20241320: value not understood"),
+        ("2024-09,call,100,5,1,6,1", "'expiry' = 2024-09: value not understood"),  # names no day
         ("20240920,cap,100,5,1,6,1", "'type' = cap: value not understood"),
         ("20240920,call,0,5,1,6,1", "'strike' = 0: price zero or negative"),
         ("20240920,call,90,7,1,6,1", "'bid' = 7.0, 'ask' = 6.0: crossed"),

@@ -113,6 +113,10 @@ def test_no_informed_traders(noise):
         )
         exact = mp.findroot(lambda x: S(x) + x * mp.diff(S, x), 1)
     assert_close(x_M, float(exact), 6 * EPS)
+    # also where the low ask would vanish far out: s just below sd
+    s = np.append(np.geomspace(0.01, 100, N - 4), 1 - np.array([0.01, 1e-3, 1e-5, EPS]))
+    many = markets(lanes(Params, m=3, alpha=0, s=s), 2, noise)
+    assert np.all(np.asarray(many.info.converged)) and np.all(np.asarray(many.ask) == 3)
 
 
 @pytest.mark.float64

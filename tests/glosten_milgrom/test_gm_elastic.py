@@ -512,8 +512,9 @@ def test_gaussian_ends():
     free = gaussian_elastic.solve(Q(alpha=0.0))
     assert float(free.ask) == 0 and float(free.spread) == 0 and bool(free.info.converged)
     of = jax.jit(jacobians(lambda leaves: gaussian_elastic.solve(Q(*leaves)).ask))
-    for slope in of(np.array([0, 1, 0, 1], FLOAT))[1:]:
-        assert_close(slope[2], 2 / np.sqrt(2 * np.pi), 10 * EPS)  # a/2 = alpha J(0)
+    for s in (1, 0.99):
+        for slope in of(np.array([0, 1, 0, s], FLOAT))[1:]:
+            assert_close(slope[2], 2 / np.sqrt(2 * np.pi), 10 * EPS)  # a/2 = alpha J(0)
     assert bool(gaussian_elastic.solve(Q(alpha=1.0)).closed)
     for array in of(np.array([0, 1, 0.3, -1], FLOAT)):
         assert np.isnan(array).all()

@@ -76,17 +76,27 @@ def test_ends_are_finite_where_the_day_is_possible() -> None:
 
 
 def test_second_derivatives_at_the_ends() -> None:
-    """One buy, or none, at alpha = 1; a day against a certain V, whose probability underflows."""
+    """One buy, or none, at alpha = 1; days against a certain V: chances that underflow, or nearly.
+
+    Of those the slopes too; that in mu_0 is (p/q)^net − 1, or a number near the range's end.
+    """
 
     def log_L(x: Any, buys: Any, sells: Any) -> jax.Array:
         return log_likelihood(Params(mu_0=x[0], alpha=x[1]), buys, sells)
 
-    x = jnp.array([[0.5, 1.0], [0.5, 1.0], [0.0, 0.3]])
-    buys, sells = jnp.array([1.0, 0.0, 5000.0]), jnp.array([0.0, 0.0, 4000.0])
-    got = np.asarray(jax.jit(jax.vmap(jax.hessian(log_L)))(x, buys, sells))
+    x = jnp.array([[0.5, 1.0], [0.5, 1.0], [0.0, 0.3], [0.0, 0.9], [1.0, 0.9]])
+    buys, sells = jnp.array([1.0, 0.0, 5000.0, 200.0, 3.0]), jnp.array([0.0, 0.0, 4000.0, 10, 53])
+    both = jax.vmap(lambda *day: (jax.grad(log_L)(*day), jax.hessian(log_L)(*day)))
+    slopes, got = map(np.asarray, jax.jit(both)(x, buys, sells))
     np.testing.assert_allclose(got[0], [[-4, 2], [2, 0]], atol=8 * EPS)
     np.testing.assert_array_equal(got[1], np.zeros((2, 2)))
-    np.testing.assert_allclose(got[2, 1, 1], -5000 / 0.7**2 - 4000 / 1.3**2, rtol=100 * EPS)
+    for i, many, few in ((2, 5000, 4000), (3, 200, 10), (4, 53, 3)):
+        p, q = 1 + float(x[i, 1]), 1 - float(x[i, 1])
+        np.testing.assert_allclose(slopes[i, 1], few / p - many / q, rtol=100 * EPS)
+        np.testing.assert_allclose(got[i, 1, 1], -many / q**2 - few / p**2, rtol=100 * EPS)
+        end = float(np.finfo(slopes.dtype).max) ** 0.9
+        odds = float(np.exp(min((many - few) * np.log(p / q), np.log(end))))
+        np.testing.assert_allclose(slopes[i, 0], -odds if i == 4 else odds, rtol=3e3 * EPS)
 
 
 def test_traced_counts_that_are_none_are_nan() -> None:

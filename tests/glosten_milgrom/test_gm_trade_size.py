@@ -275,6 +275,10 @@ def test_a_size_nobody_uses_has_the_price_that_keeps_it_unused() -> None:
     assert float(only_large.psi_ask) == 1
     assert_close(only_large.ask_2, binary.solve(binary.Params()).ask, 8 * EPS)
     assert float(1.2 * (110 - only_large.ask_2)) >= float(110 - only_large.ask_1) - 1e3 * EPS
+    # pooling at b = 1: psi = (b + (1−b) push)/(s(1−b) + b), push = u(1−s)/(mu alpha), u = .05
+    for slopes in slopes_of(array([[90, 110, 0.4, 0.9, 1, 1, 2, 1]]))[1:]:
+        by_b = slopes[0, FLOATS.index("psi_ask"), 4]
+        assert_close(by_b, 0.5 - 0.05 * 0.5 / (0.4 * 0.9), 20 * EPS)
 
 
 # Learning

@@ -39,34 +39,35 @@ def down(x: Any) -> Any:
 
 
 def integrated(rates: Any) -> Any:
-    """The equations of m and V, and of bid fills and ∫ spread dt, by an adaptive integrator."""
+    """The equations of m, V, bid fills, ∫ spread dt and ∫ dt, by an adaptive integrator."""
     q, n = np.arange(-Q, Q + 1.0), 2 * Q + 1
-    y = np.zeros((4, n))
+    y = np.zeros((5, n))
     for row in range(len(TIMES) - 2, -1, -1):
         depths = [np.asarray(x[row], np.float64) for x in POLICY]
         rate = [np.where(d < np.inf, f(d), 0) for f, d in zip(rates, depths, strict=True)]
         b, a = (np.where(d < np.inf, d, 0) for d in depths)
 
         def slope(_: float, y: Any, rate: Any = rate, b: Any = b, a: Any = a) -> Any:
-            m, V, N, s = y.reshape(4, n)
+            m, V, N, s, t = y.reshape(5, n)
             on_bid, on_ask = b - (q + 1) * MARKET.eps + up(m), a + (q - 1) * MARKET.eps + down(m)
 
             def flow(bought: Any, sold: Any) -> Any:
                 return rate[0] * bought + rate[1] * sold
 
-            both = ((rate[0] > 0) & (rate[1] > 0)) * (a + b)
+            both = (rate[0] > 0) & (rate[1] > 0)
             return np.concatenate(
                 [
                     MARKET.drift * q + flow(on_bid, on_ask),
                     MARKET.sigma**2 * q**2 + flow(on_bid**2 + up(V), on_ask**2 + down(V)),
                     rate[0] + flow(up(N), down(N)),
-                    both + flow(up(s), down(s)),
+                    both * (a + b) + flow(up(s), down(s)),
+                    both + flow(up(t), down(t)),
                 ]
             )
 
         span = (0, TIMES[row + 1] - TIMES[row])
         run = integrate.solve_ivp(slope, span, y.ravel(), "DOP853", rtol=1e-13, atol=1e-13)
-        y = run.y[:, -1].reshape(4, n)
+        y = run.y[:, -1].reshape(5, n)
     return y
 
 
@@ -76,11 +77,12 @@ def test_against_the_differential_equations(law: Any) -> None:
     found = continuous_statistics(POLICY, MARKET, times=TIMES, intensity=law, squarings=8)
     assert bool(found.info.converged)
     by = exponentials(MARKET) if law is None else [lambda d: 60 / (1 + np.exp(1.7 * (d - 0.3)))] * 2
-    m, V, N, s = integrated(by)
+    m, V, N, s, t = integrated(by)
     loose = max(1e-11, 300 * EPS)
     helpers.assert_close_by_norm(found.mean_from, m, loose)
     helpers.assert_close(found.sd_from, np.sqrt(V), loose)
     helpers.assert_close(found.bid_fills, N[Q], loose)
+    helpers.assert_close(found.spread, s[Q] / t[Q], loose)
     moved = float(found.bid_fills - found.ask_fills)
     np.testing.assert_allclose(found.mean_inventory, moved, atol=100 * loose)
     np.testing.assert_allclose(found.inventory.sum(), 1, rtol=100 * EPS)

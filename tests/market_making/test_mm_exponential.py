@@ -177,12 +177,18 @@ def test_long_before_the_end_it_is_the_leading_eigenvector() -> None:
 
 
 @pytest.mark.float64
-def test_the_asymptotic_formula_closes_in() -> None:
-    """GLFT's linear depths: their error near q = 0 falls like the risk, sigma², as it falls."""
+@pytest.mark.parametrize("objective", ["cara", "penalty"])
+def test_the_asymptotic_formula_closes_in(objective: str) -> None:
+    """GLFT's linear depths: their error near q = 0 falls like the risk, sigma², as it falls.
+
+    Under a drift of the size of the risk too, and with adverse selection.
+    """
     errors, Q = [], 40
     for sigma in (0.5, 0.25):
-        params = Params(sigma=sigma, A=30.0, k=1.5, gamma=0.2)
-        arguments: Any = dict(max_inventory=Q, times=[0.0, 80.0])
+        params = Params(sigma=sigma, A=30.0, k=1.5, gamma=0.2, drift=0.1 * sigma**2, eps=0.1)
+        if objective == "penalty":
+            params = params._replace(phi=0.1 * sigma**2)
+        arguments: Any = dict(max_inventory=Q, times=[0.0, 80.0], objective=objective)
         exact, formula = solve(params, **arguments), approximations.stationary(params, **arguments)
         near = slice(Q - 2, Q + 3)
         gap = [
@@ -191,6 +197,8 @@ def test_the_asymptotic_formula_closes_in() -> None:
         ]
         errors.append(max(gap))
     assert 3.5 < errors[0] / errors[1] < 4.5
+    for none in (params._replace(A=0.0), params._replace(sigma=0.0, phi=0.0)):
+        assert np.isnan(approximations.stationary(none, **arguments).delta_b[:, :-1]).all()
 
 
 @pytest.mark.float64

@@ -98,6 +98,12 @@ def test_text_and_bad_input() -> None:
     assert "ALARM" not in text
     with pytest.raises(ValueError, match="the same"):
         report(paths_of(POLICY), benchmark=paths_of(FIXED, num_paths=60))
+    for call in (
+        lambda x: report(paths_of(POLICY), alarm=x),
+        lambda x: simulate_report(KEY, PARAMS, POLICY, alarm=x, **SHAPE),
+    ):
+        with pytest.raises(ValueError, match="alarm: expected a finite positive"):
+            call(np.nan)
     with pytest.raises(ValueError, match="num_paths"):
         simulate_report(KEY, PARAMS, POLICY, times=TIMES, num_paths=0)
 

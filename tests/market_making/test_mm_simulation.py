@@ -132,11 +132,19 @@ def test_bad_lanes_and_bad_input() -> None:
     lane = lambda sigma: run(2, params=PARAMS._replace(sigma=sigma)).profit  # noqa: E731
     profit = jax.vmap(lane)(jnp.array([2.0, -1.0]))
     assert np.isfinite(profit[0]).all() and np.isnan(profit[1]).all()
+
+    def profit_under(limit: jax.Array) -> jax.Array:
+        return run(2, controls=Controls(limit=limit)).profit
+
+    profit = jax.vmap(profit_under)(jnp.array([np.inf, np.nan, -1.0]))
+    assert np.isfinite(profit[0]).all() and np.isnan(profit[1:]).all()
     for change, message in (
         (dict(num_paths=0), "num_paths"),
         (dict(times=TIMES[:7]), "policy.delta_b"),
         (dict(initial_inventory=21), "initial_inventory"),
         (dict(controls=Controls(stop_loss=-1.0)), "stop_loss"),
+        (dict(initial_mid=np.nan), "initial_mid: expected a finite"),
+        (dict(initial_mid=[1.0, 2.0]), "initial_mid: expected a scalar"),
         (dict(params=PARAMS._replace(k=0.0)), "Params.k"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from diffeq.market_making import approximations
+from diffeq.market_making.continuous_moments import continuous_statistics
 from diffeq.market_making.exponential import solve
 from diffeq.market_making.intensities import PowerLaw
 from diffeq.market_making.model import Params
@@ -20,23 +21,26 @@ TIMES = np.arange(201) * 0.005
 
 def enumerated(depths: Any, params: Params, rate: Any, times: Any, Q: int, q_0: int) -> Any:
     """All fills and all signs of the price moves of N steps, with their probabilities."""
-    total: dict[str, float] = dict.fromkeys(("m", "m2", "b", "a", "q", "q2"), 0.0)
+    total: dict[str, float] = dict.fromkeys(("m", "m2", "b", "a", "q", "q2", "s", "t"), 0.0)
     dt = np.diff(times)
     outcomes = list(itertools.product((0, 1), (0, 1), (-1, 1)))
     for path in itertools.product(outcomes, repeat=len(dt)):
-        q, x, s, chance, b, a = q_0, 0.0, 0.0, 1.0, 0, 0
+        q, x, s, chance, b, a, spread, both = q_0, 0.0, 0.0, 1.0, 0, 0, 0.0, 0.0
         for n, (i, j, up) in enumerate(path):
             bid, ask = depths.delta_b[n, q + Q], depths.delta_a[n, q + Q]
             p_b, p_a = (min(1.0, rate(d) * dt[n]) if d < np.inf else 0 for d in (bid, ask))
             chance *= (p_b if i else 1 - p_b) * (p_a if j else 1 - p_a) / 2
             if chance == 0:
                 break
+            if bid + ask < np.inf:
+                spread, both = spread + dt[n] * (bid + ask), both + dt[n]
             x += (i * -(s - bid) if i else 0) + (j * (s + ask) if j else 0)
             q, b, a = q + i - j, b + i, a + j
             s += up * params.sigma * np.sqrt(dt[n]) + params.drift * dt[n] + (j - i) * params.eps
         else:
             profit = x + q * s
-            for name, value in zip(total, (profit, profit**2, b, a, q, q * q), strict=True):
+            sums = profit, profit**2, b, a, q, q * q, spread, both
+            for name, value in zip(total, sums, strict=True):
                 total[name] += chance * value
     return total
 
@@ -64,6 +68,7 @@ def test_moments_are_those_of_all_paths(q_0: int, law: Any) -> None:
     np.testing.assert_allclose(found.ask_fills, want["a"], rtol=loose)
     np.testing.assert_allclose(found.mean_inventory, want["q"], rtol=loose, atol=loose)
     np.testing.assert_allclose(found.sd_inventory, np.sqrt(want["q2"] - want["q"] ** 2), rtol=loose)
+    np.testing.assert_allclose(found.spread, want["s"] / want["t"], rtol=loose)
     np.testing.assert_allclose(found.inventory.sum(), 1, rtol=loose)
 
 
@@ -87,7 +92,7 @@ def test_derivatives() -> None:
 
 
 def test_one_way_flow() -> None:
-    """No ask is ever filled: the spread is quoted on no time, and derivatives are not spoilt."""
+    """No ask is ever filled: the spread is quoted all the same, and derivatives are not spoilt."""
     policy = approximations.fixed(1.0, max_inventory=2, times=[0.0, 0.1])
 
     def mean(A: Any) -> Any:
@@ -97,6 +102,8 @@ def test_one_way_flow() -> None:
     value, slope = jax.value_and_grad(mean)(3.0)
     chance = 0.1 * np.exp(-1.5 * 0.5)
     np.testing.assert_allclose([value, slope], [1.5 * chance, 0.5 * chance], rtol=1e-5)
+    for of in (statistics, continuous_statistics):
+        assert float(of(policy, Params(A=(3.0, 0.0)), times=[0.0, 0.1]).spread) == 1
 
 
 def test_no_policy_leaves_the_grid() -> None:

@@ -162,6 +162,7 @@ def _check_messages(table: tables.Table, ledger: Ledger) -> dict[str, Floats]:
     """The message's numbers in file units, with its bad rows entered."""
     found = {name: tables.numbers(table, ledger, name) for name in _MESSAGE[1:]}
     ledger.bad(NOT_UNDERSTOOD, ~np.isin(found["type"], range(1, HALTED + 1)), ["type"])
+    ledger.bad(NOT_UNDERSTOOD, np.abs(found["order_id"]) >= 2.0**63, ["order_id"])
     ledger.bad(HALT, found["type"] == HALTED, ["type"])
     ledger.bad(AUCTION, found["type"] == CROSS, ["type"])
     ledger.bad(NOT_UNDERSTOOD, np.abs(found["direction"]) != 1, ["direction"])

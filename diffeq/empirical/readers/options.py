@@ -158,6 +158,7 @@ def _dates(table: tables.Table, ledger: Ledger, column: str) -> npt.NDArray[np.d
     pd = tables.pandas()
     codes, words = pd.factorize(table.frame[column])
     text = pd.Series([str(word).strip().removesuffix(".0") for word in words], dtype="object")
+    text = text.where(text.str.len() >= 8)  # "2016-02" names no day
     days = pd.to_datetime(text, errors="coerce", format="ISO8601").to_numpy("datetime64[D]")
     dates: npt.NDArray[np.datetime64] = np.append(days, np.datetime64("NaT", "D"))[codes]
     ledger.bad(NOT_UNDERSTOOD, np.isnat(dates), [column])

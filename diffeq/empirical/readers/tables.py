@@ -29,6 +29,7 @@ _UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfil
 _DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}  # decimal places between the unit and a nanosecond
 _EXACT = 2.0**52  # floats below this are exact to half a unit
 _EARLIEST, _LATEST = 631_152_000 * 10**9, 4_102_444_800 * 10**9  # 1990 and 2100
+_FAR = 2**62  # past 2100, and no sum or product of it is taken
 
 
 class Table(NamedTuple):
@@ -190,7 +191,7 @@ def categories(table: Table, ledger: Ledger, column: str, meaning: Mapping[str, 
 
 
 def integers(table: Table, column: str) -> Nanoseconds:
-    """A column of whole numbers as int64, shape (n,), every digit kept; 0 where it is no number."""
+    """Whole numbers below 2⁶³ as int64, shape (n,), every digit kept; 0 where it is no number."""
     return _ticks(table, column, "ns")[0]
 
 
@@ -274,6 +275,7 @@ def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask
     if series.dtype.kind == "M" or unit == "datetime":
         text = series.astype(str) if series.dtype.kind in "iu" else series  # 20240808
         stamps = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
+        stamps = stamps.where(stamps.dt.year.between(1700, 2250))  # beyond, nanoseconds wrap round
         instants = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
         known = ~np.isnat(instants)
         return np.where(known, instants.astype(np.int64), 0), known
@@ -281,20 +283,18 @@ def _ticks(table: Table, column: str, unit: TimeUnit) -> tuple[Nanoseconds, Mask
     values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = np.isfinite(values)
     values = np.where(known, values, 0.0)
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest * per_unit >= 2.0**63:
-        raise ValueError(
-            f"{table.name}, column {column!r}: times such as {largest:.17g} are too large to be in "
-            f"{unit}; state the right time unit"
-        )
+    wild = np.abs(values) >= 2.0**63 / per_unit  # beyond int64: no reason to refuse the other rows
+    far = np.where(values > 0, _FAR, -_FAR)
     if series.dtype.kind in "iu":
-        return series.to_numpy(dtype=np.int64, na_value=0) * per_unit, known
+        whole_ns = series.mask(wild, 0).to_numpy(dtype=np.int64, na_value=0) * per_unit
+        return np.where(wild, far, whole_ns), known
+    values = np.where(wild, 0.0, values)
     whole = np.floor(values)
     fraction = np.rint((values - whole) * per_unit).astype(np.int64)
-    time_ns = whole.astype(np.int64) * per_unit + fraction
+    time_ns = np.where(wild, far, whole.astype(np.int64) * per_unit + fraction)
     exact = table.path is not None or series.dtype.kind == "O"
-    if exact and largest * per_unit >= _EXACT:
-        _sharpen(time_ns, known, _text(table, column), _DIGITS[unit])
+    if exact and float(np.abs(values).max(initial=0.0)) * per_unit >= _EXACT:
+        _sharpen(time_ns, known & ~wild, _text(table, column), _DIGITS[unit])
     return time_ns, known
 
 
