@@ -11,12 +11,14 @@ import os
 import pickle
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 
+import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -482,6 +484,26 @@ def test_what_a_kill_left_behind_is_cleared(finished, tmp_path, in_memory):
     assert_same_bits(run(tmp_path / "a", block_points=60), in_memory)
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_ctrl_c_waits_until_a_store_is_made(tmp_path, monkeypatch, in_memory):
+    """Zarr, interrupted, leaves tasks behind that fail and print later; here it is not."""
+    made = []
+
+    def pressed(*args, **settings):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.1)  # long enough to be heard
+        made.append(create_group(*args, **settings))
+        return made[0]
+
+    create_group = zarr.create_group
+    monkeypatch.setattr(zarr, "create_group", pressed)
+    store = tmp_path / "store"
+    with helpers.hearing_interrupts(), pytest.raises(KeyboardInterrupt):
+        run(store)
+    assert made
+    assert (store / "zarr.json").is_file()
+    xarray.testing.assert_identical(run(store).load(), in_memory)
 
 
 def test_one_writer_at_a_time(tmp_path):

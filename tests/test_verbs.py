@@ -180,6 +180,44 @@ def test_ctrl_c_in_a_sweep_then_the_same_command(tmp_path: Path, capsys: Any) ->
     assert all((begun / file).read_bytes() == (whole / file).read_bytes() for file in files)
 
 
+@pytest.mark.parametrize("where", ["garbage", "reference", "end"])
+def test_ctrl_c_where_python_drops_it_is_heard(where: str) -> None:
+    """In callbacks and in ``__del__``; any other error there is told as ever."""
+    program = f"""
+import gc, signal, time, weakref
+from diffeq.command_line import interrupts
+
+class Dropped:
+    def __del__(self):
+        if {where!r} == "end":
+            signal.raise_signal(signal.SIGINT)
+        1 / 0
+
+def pressed(*_):
+    if {where!r} != "end":
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+interrupts.keep()
+try:
+    dropped = Dropped()
+    if {where!r} == "garbage":
+        gc.callbacks.append(lambda *_: (gc.callbacks.clear(), pressed()))
+        gc.collect()
+    reference = weakref.ref(dropped, pressed) if {where!r} == "reference" else None
+    del dropped
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "heard\n"
+    assert ("ZeroDivisionError" in ended.stderr) == (where != "end")
+    assert "KeyboardInterrupt" not in ended.stderr
+
+
 def test_bad_rows_of_days_are_named_or_dropped(tmp_path: Path, capsys: Any) -> None:
     days = tmp_path / "days.csv"
     days.write_text("buys,sells\n130,70\n1.5,2\n")

@@ -1,25 +1,23 @@
-"""Ctrl-C that is not lost: Python drops what a callback of its garbage collector raises, and JAX
-has one, busy while programs are compiled."""
+"""Ctrl-C that is not lost: Python drops what is raised where nobody could catch it, in a callback
+of its garbage collector (JAX has one, busy while programs are compiled), of a weak reference (every
+import has), in a ``__del__``."""
 
 import signal
+import sys
 import threading
-from types import FrameType
-
-COLLECTORS = ("_xla_gc_callback",)
-"""Functions in which an interruption would be dropped; it is tried again a little later."""
+from typing import Any
 
 
 def keep() -> None:
-    """Handle Ctrl-C so for the rest of the program, unless it is ignored (in the background)."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+    """For the rest of the program have a dropped Ctrl-C heard again, a little later (POSIX)."""
+    if hasattr(signal, "pthread_kill"):
+        sys.unraisablehook = _heard_again
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    at = frame
-    while at is not None:
-        if at.f_code.co_name in COLLECTORS:
-            threading.Timer(0.05, signal.raise_signal, (number,)).start()
-            return
-        at = at.f_back
-    raise KeyboardInterrupt
+def _heard_again(dropped: Any) -> None:
+    if issubclass(dropped.exc_type, KeyboardInterrupt):
+        # to the main thread itself: a signal to another would not wake it
+        pressed = (threading.main_thread().ident, signal.SIGINT)
+        threading.Timer(0.05, signal.pthread_kill, pressed).start()
+    else:
+        sys.__unraisablehook__(dropped)

@@ -16,7 +16,7 @@ from diffeq.sweep.lock import only_writer
 from diffeq.sweep.product import BLOCK_POINTS, Array, Field
 from diffeq.sweep.request import Request
 from diffeq.sweep.resume import Found, find, remove_partial
-from diffeq.sweep.store import CODECS, FLAGS, create
+from diffeq.sweep.store import CODECS, FLAGS, create, uninterrupted
 from diffeq.sweep.streaming import Job, helpful_errors, stream
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def sweep(asked: Request, store: str | os.PathLike[str], how: How, progress: boo
             found = find(path, mark, asked.coordinates)
     assert found is not None
     names = [*asked.names, *found.fields]
-    data = extra("xarray").open_zarr(path, consolidated=False, chunks=None)[names]
+    data = uninterrupted(extra("xarray").open_zarr)(path, consolidated=False, chunks=None)[names]
     data.attrs = asked.attributes(int(found.failed.sum()))
     return data
 

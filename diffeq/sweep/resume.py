@@ -11,7 +11,7 @@ import numpy as np
 
 from diffeq.sweep import product
 from diffeq.sweep.product import Array, Field
-from diffeq.sweep.store import FLAG, FLAGS, FORMAT, block_files, field_names, member
+from diffeq.sweep.store import FLAG, FLAGS, FORMAT, block_files, field_names, member, uninterrupted
 
 _PARTIAL = re.compile(r".+\.[0-9a-f]{32}\.partial")
 """What zarr writes before it renames: what a killed process leaves."""
@@ -30,6 +30,7 @@ class Found(NamedTuple):
     """Points that did not converge, by block; 0 where it is not done."""
 
 
+@uninterrupted
 def find(path: Path, fingerprint: Mapping[str, Any], axes: Mapping[str, Array]) -> Found | None:
     """What is at ``path``; None if nothing. Nothing is changed.
 

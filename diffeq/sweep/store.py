@@ -12,12 +12,13 @@ be killed, or the power fail, at any moment. Nothing that is no sweep is ever ch
 """
 
 import contextlib
+import functools
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from diffeq.sweep.product import Array, Field, Where
 
 if TYPE_CHECKING:
     import zarr
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 FORMAT = "diffeq_sweep"
 """The attribute that tells a sweep from any other Zarr group: the version of this layout."""
@@ -36,6 +40,22 @@ FLAGS = ("failed", "done")
 FLAG = np.dtype("<i8")
 
 
+def uninterrupted(fn: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have Ctrl-C wait until ``fn`` is done.
+
+    Zarr works in a loop of its own. Interrupted while it waits for that, it leaves tasks behind,
+    which fail later and print so over whatever the user is told; in a thread it is not interrupted.
+    """
+
+    @functools.wraps(fn)
+    def apart(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(fn, *args, **kwargs).result()
+
+    return apart
+
+
+@uninterrupted
 def create(
     path: Path,
     fingerprint: Mapping[str, Any],
@@ -123,6 +143,7 @@ def _remove_leftover(temporary: Path) -> None:
 class Writer:
     """Writes blocks into a store, for any number of threads; each process has its own."""
 
+    @uninterrupted
     def __init__(self, path: Path) -> None:
         import zarr
 
