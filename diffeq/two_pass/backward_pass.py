@@ -1,7 +1,5 @@
 """The backward pass: y_N = 0, then y_{n−1} from y_n, as one chain of roots."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,21 +67,28 @@ def earlier(kappa: jax.Array, num_insiders: jax.Array) -> tuple[jax.Array, jax.A
     return y, jnp.where(settled, apart / right, jnp.inf)
 
 
-def _ratios(dt: jax.Array) -> jax.Array:
+def ratios(dt: jax.Array) -> jax.Array:
     """dt_{n−1}/dt_n for n = 1..N; at n = 1 there is no earlier auction, and 1 stands."""
     return jnp.concatenate([jnp.ones_like(dt[:1]), dt[:-1] / dt[1:]])
 
 
 def backward(num_insiders: jax.Array, ratios: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """y_n for n = 1..N, and the largest residual; no derivative."""
+    """y_n for n = 1..N, and the largest residual; no derivative.
 
-    def auction(carry: tuple[jax.Array, jax.Array], ratio: jax.Array) -> Any:
-        y, worst = carry
-        y_earlier, residual = earlier(kappa(y, num_insiders, ratio), num_insiders)
-        return (y_earlier, jnp.maximum(worst, residual)), y
+    Auctions run along the first axis of ``ratios``; lanes, if any, along a second one.
+    """
+    last = ratios.shape[0] - 1
+    none = jnp.zeros_like(num_insiders)
 
-    zero = jnp.zeros_like(num_insiders)
-    (_, worst), y = lax.scan(auction, (zero, zero), ratios, reverse=True)
+    def auction(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        (y, worst), n = carry, last - i
+        y_n, ratio = (lax.dynamic_index_in_dim(x, n, keepdims=False) for x in (y, ratios))
+        y_earlier, residual = earlier(kappa(y_n, num_insiders, ratio), num_insiders)
+        y = lax.dynamic_update_index_in_dim(y, y_earlier, n - 1, 0)
+        return y, jnp.maximum(worst, residual)
+
+    start = jnp.zeros((last + 1, *none.shape), none.dtype), none
+    y, worst = lax.fori_loop(0, last, auction, start)
     return y, worst
 
 
@@ -94,12 +99,16 @@ def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.
     return jnp.append(rows, y[-1])
 
 
-def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """:func:`backward` with the derivative of y in M and dt: a bidiagonal tangent system."""
-    y, residual = backward(*lax.stop_gradient((num_insiders, _ratios(dt))))
+def attached(y: jax.Array, num_insiders: jax.Array, dt: jax.Array) -> jax.Array:
+    """y of one market with its derivative in M and dt: a bidiagonal tangent system."""
     theta = (num_insiders, dt)
-    y = implicit.attach(_backward_residual, y, theta, tangent_solve=implicit.upper_bidiagonal)
-    return y, residual
+    return implicit.attach(_backward_residual, y, theta, tangent_solve=implicit.upper_bidiagonal)
+
+
+def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """:func:`backward` of one market, :func:`attached`."""
+    y, residual = backward(*lax.stop_gradient((num_insiders, ratios(dt))))
+    return attached(y, num_insiders, dt), residual
 
 
 def accurate(residual: jax.Array) -> jax.Array:

@@ -46,35 +46,38 @@ def _rents(local: Local, root_dt: jax.Array) -> jax.Array:
     return lax.scan(earlier_rent, jnp.zeros_like(local.q[0]), auctions, reverse=True)[1]
 
 
-def _deviations(local: Local, log_prior: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """sd(v − p_{n−1})/sigma_v, and log Sigma_n by Kahan's sum: N = 10 000 costs no digits."""
+def _deviations(local: Local) -> tuple[jax.Array, jax.Array]:
+    """sd(v − p_{n−1})/sigma_v; log(Sigma_n/sigma_v²) by Kahan's sum: N = 10 000 costs no digits."""
 
     def auction(before: Any, n: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
         unit, log_before, lost = before
         shrink, log_left = n
         drop = log_left - lost
-        log_Sigma = log_before + drop
-        lost = (log_Sigma - log_before) - drop
-        return (unit * shrink, log_Sigma, lost), (unit, log_Sigma)
+        log_after = log_before + drop
+        lost = (log_after - log_before) - drop
+        return (unit * shrink, log_after, lost), (unit, log_after)
 
-    prior = jnp.ones_like(log_prior), log_prior, jnp.zeros_like(log_prior)
-    _, (unit, log_Sigma) = lax.scan(auction, prior, (local.shrink, -jnp.log1p(local.r)))
-    return unit, log_Sigma
+    none = jnp.zeros_like(local.shrink[0])
+    prior = jnp.ones_like(none), none, none
+    _, (unit, log_share) = lax.scan(auction, prior, (local.shrink, -jnp.log1p(local.r)))
+    return unit, log_share
 
 
 def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
 
+    Auctions run along the first axis; lanes, if any, along a second one, that of ``params`` too.
     The two scans hold nothing but a running sum and product: what an auction is by itself is
     computed for all of them at once. Each level goes out of range no sooner than it must.
     """
     sigma_v, sigma_u, M, _ = params
     after = np.arange(dt.shape[0])[::-1]  # alpha_N = delta_N = delta_{N−1} = 0
+    after = after.reshape(-1, *[1] * (y.ndim - 1))
     has_alpha, has_delta = after > 0, after > 1
     root_dt = jnp.sqrt(dt)
     local = _local(y, M)
     rents = _rents(local, root_dt)
-    unit, log_Sigma = _deviations(local, 2 * jnp.log(sigma_v))
+    unit, log_share = _deviations(local)
 
     q, r, more, left, root_r, shrink = local
     over_su, sd = (sigma_v / sigma_u) * unit, sigma_v * (unit * shrink)
@@ -83,7 +86,7 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     alpha = jnp.where(has_alpha, under_su * y * more * root_dt, 0.0)  # q_n/lambda_n
     levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
 
-    log_su = jnp.log(sigma_u)
+    log_su, log_Sigma = jnp.log(sigma_u), 2 * jnp.log(sigma_v) + log_share
     log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
     log_beta = log_lambda + 2 * log_su - jnp.log(M) - log_Sigma
     log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)

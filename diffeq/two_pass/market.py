@@ -24,9 +24,14 @@ class Market(NamedTuple):
 
 
 def in_domain(params: Market, dt: jax.Array) -> jax.Array:
-    """Whether parameters and spacing are finite, positive where they must be, and sum to one."""
-    total = jnp.abs(jnp.sum(dt) - 1) <= sum_tolerance(dt.dtype)
+    """Whether parameters and spacing are finite, positive where they must be, and sum to one.
+
+    Args:
+      params: scalars, or lanes.
+      dt: auctions along the first axis; lanes, if any, along a second.
+    """
+    total = jnp.abs(jnp.sum(dt, axis=0) - 1) <= sum_tolerance(dt.dtype)
     ok = total & jnp.isfinite(params.p_0)
-    for positive in (*params[:3], jnp.min(dt)):
+    for positive in (*params[:3], jnp.min(dt, axis=0)):
         ok &= jnp.isfinite(positive) & (positive > 0)
     return ok
