@@ -128,12 +128,14 @@ def block_probes(x: jax.Array) -> jax.Array:
 
 
 def upper_bidiagonal(jacobian_map: LinearMap, b: jax.Array) -> jax.Array:
-    """Solve ``jacobian_map(x) = b`` where row n involves x_n and x_{n+1} only; b is (n,), O(n).
+    """Solve ``jacobian_map(x) = b`` where row n involves x_n and x_{n+1} only; b is (n, ...), O(n).
 
-    The two diagonals are read off with two probes, one on the even and one on the odd entries;
-    back substitution then runs from the last row up: a backward recursion's tangent system.
+    Later axes are systems of their own, solved side by side. The two diagonals are read off with
+    two probes, one on the even and one on the odd entries; back substitution then runs from the
+    last row up: a backward recursion's tangent system.
     """
-    even = (jnp.arange(b.shape[0]) % 2 == 0).astype(b.dtype)
+    row = np.arange(b.shape[0]).reshape(-1, *[1] * (b.ndim - 1))
+    even = jnp.asarray(np.broadcast_to(row % 2 == 0, b.shape), b.dtype)
     odd = 1 - even
     on_even, on_odd = jacobian_map(even), jacobian_map(odd)
     diagonal = even * on_even + odd * on_odd
@@ -145,5 +147,5 @@ def upper_bidiagonal(jacobian_map: LinearMap, b: jax.Array) -> jax.Array:
         return x, x
 
     rows = (b / diagonal, above / diagonal)
-    _, x = lax.scan(substitute, jnp.zeros((), b.dtype), rows, reverse=True)
+    _, x = lax.scan(substitute, jnp.zeros_like(b[0]), rows, reverse=True)
     return x

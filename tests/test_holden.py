@@ -611,6 +611,43 @@ def test_misshapen_axes_are_named(name: str, value: Any) -> None:
 # Functions of a solution
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [(0, 0, 0, 0, None), (0, 0, 0, 0, 0), (None, None, None, None, 0), (None, 0, None, None, None)],
+    ids=["spacing shared", "all of each lane", "params shared", "one axis"],
+)
+@pytest.mark.parametrize("lanes", [5, 900])
+def test_lanes_side_by_side_are_markets_one_by_one(lanes: int, axes: tuple[Any, ...]) -> None:
+    """Values and derivatives, failed lanes too: a batch takes another way than a single market."""
+    rng = np.random.default_rng(lanes)
+    sigma_v, sigma_u, M = rng.uniform([[0.5], [0.5], [0.3]], [[3], [3], [20]], (3, lanes))
+    dt = rng.dirichlet(np.full(4, 3.0), lanes)
+    if axes[2] == 0:
+        M[[1, -1]] = -1.0, np.inf
+    dt[2, 1] *= -1
+
+    @jax.jit
+    def market(*args: jax.Array) -> Any:
+        def fields(*args: jax.Array) -> Any:
+            return holden.solve(Params(*args[:4]), num_auctions=4, spacing=args[4])[:10]
+
+        every = tuple(range(4))
+        slopes = [derivative(fields, every)(*args) for derivative in (jax.jacfwd, jax.jacrev)]
+        return fields(*args), slopes
+
+    of_lanes = map(jnp.asarray, (sigma_v, sigma_u, M, np.zeros(lanes), dt))
+    args = [x if axis == 0 else x[0] for axis, x in zip(axes, of_lanes, strict=True)]
+    found = jax.jit(jax.vmap(market, axes))(*args)
+    for lane in [*range(5), lanes - 1]:
+        here = [x[lane] if axis == 0 else x for axis, x in zip(axes, args, strict=True)]
+        expected = market(*here)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            tolerance = 64 * float(jnp.finfo(b.dtype).eps)
+            np.testing.assert_allclose(a[lane], b, rtol=tolerance, atol=tolerance)
+        failed = bool(np.isnan(found[0][0][lane]).all())
+        assert failed == (lane in {1, lanes - 1} and axes[2] == 0 or lane == 2 and axes[4] == 0)
+
+
 @pytest.mark.parametrize("function", [holden.residual, holden.insider_profit, holden.noise_loss])
 def test_a_batched_solution_points_to_vmap(function: Any) -> None:
     """A batch of as many lanes as auctions must not be taken for one solution."""

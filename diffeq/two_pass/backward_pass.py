@@ -75,10 +75,11 @@ def ratios(dt: jax.Array) -> jax.Array:
 def backward(num_insiders: jax.Array, ratios: jax.Array) -> tuple[jax.Array, jax.Array]:
     """y_n for n = 1..N, and the largest residual; no derivative.
 
-    Auctions run along the first axis of ``ratios``; lanes, if any, along a second one.
+    Args:
+      num_insiders: a scalar, or markets, shape (L,).
+      ratios: shape (N,), or (N, L).
     """
     last = ratios.shape[0] - 1
-    none = jnp.zeros_like(num_insiders)
 
     def auction(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         (y, worst), n = carry, last - i
@@ -87,28 +88,29 @@ def backward(num_insiders: jax.Array, ratios: jax.Array) -> tuple[jax.Array, jax
         y = lax.dynamic_update_index_in_dim(y, y_earlier, n - 1, 0)
         return y, jnp.maximum(worst, residual)
 
-    start = jnp.zeros((last + 1, *none.shape), none.dtype), none
-    y, worst = lax.fori_loop(0, last, auction, start)
-    return y, worst
+    start = jnp.zeros_like(ratios), jnp.zeros_like(num_insiders)
+    return lax.fori_loop(0, last, auction, start)
 
 
 def _backward_residual(y: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.Array:
     """The whole chain as one system in (y_1, …, y_N): row n involves y_n and y_{n+1}; y_N = 0."""
     num_insiders, dt = theta
     rows = step_residual(y[:-1], y[1:], num_insiders, dt[:-1] / dt[1:])
-    return jnp.append(rows, y[-1])
-
-
-def attached(y: jax.Array, num_insiders: jax.Array, dt: jax.Array) -> jax.Array:
-    """y of one market with its derivative in M and dt: a bidiagonal tangent system."""
-    theta = (num_insiders, dt)
-    return implicit.attach(_backward_residual, y, theta, tangent_solve=implicit.upper_bidiagonal)
+    return jnp.concatenate([rows, y[-1:]])
 
 
 def chain(num_insiders: jax.Array, dt: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """:func:`backward` of one market, :func:`attached`."""
-    y, residual = backward(*lax.stop_gradient((num_insiders, ratios(dt))))
-    return attached(y, num_insiders, dt), residual
+    """:func:`backward` with the derivative of y in M and dt: a bidiagonal tangent system.
+
+    Args:
+      num_insiders: a scalar, or a row of markets, shape (1, L).
+      dt: shape (N,), or (N, L).
+    """
+    theta = (num_insiders, dt)
+    M = jnp.reshape(num_insiders, dt.shape[1:])
+    y, residual = backward(*lax.stop_gradient((M, ratios(dt))))
+    solve = implicit.upper_bidiagonal
+    return implicit.attach(_backward_residual, y, theta, tangent_solve=solve), residual
 
 
 def accurate(residual: jax.Array) -> jax.Array:

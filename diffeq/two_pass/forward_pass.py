@@ -66,9 +66,12 @@ def _deviations(local: Local) -> tuple[jax.Array, jax.Array]:
 def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
 
-    Auctions run along the first axis; lanes, if any, along a second one, that of ``params`` too.
     The two scans hold nothing but a running sum and product: what an auction is by itself is
     computed for all of them at once. Each level goes out of range no sooner than it must.
+
+    Args:
+      params: scalars, or rows of markets, shape (1, L).
+      dt: shape (N,), or (N, L); y too, and every field.
     """
     sigma_v, sigma_u, M, _ = params
     after = np.arange(dt.shape[0])[::-1]  # alpha_N = delta_N = delta_{N−1} = 0

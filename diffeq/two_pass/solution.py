@@ -10,11 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from diffeq.check import Info, poison, poisoned_one
-from diffeq.two_pass.backward_pass import accurate, attached, backward, chain, ratios
+from diffeq.two_pass.backward_pass import accurate, chain
 from diffeq.two_pass.forward_pass import by_log, forward
 from diffeq.two_pass.market import Fields, Market, in_domain
 from solvers import blocks
@@ -43,12 +42,11 @@ def _lanes(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
 
     (vmap would put lanes first where scalars meet auctions, and transpose back and forth.)
     """
-    M, by_auction = params.num_insiders, dt.T
-    y, residual = backward(*lax.stop_gradient((M, ratios(by_auction))))
-    y = jax.vmap(attached, (1, 0, 0), 1)(y, M, dt)
-    ok = accurate(residual) & in_domain(params, by_auction)
-    fields = forward(jax.tree.map(lambda leaf: leaf[None], params), by_auction, y)
-    return jax.vmap(poison, (1, 0, 0))(fields, ok, params), Info(ok, residual)
+    row, dt = jax.tree.map(lambda leaf: leaf[None], params), dt.T
+    y, residual = chain(row.num_insiders, dt)
+    ok = accurate(residual) & in_domain(params, dt)
+    fields: Fields = jax.vmap(poison, (1, 0, 0))(forward(row, dt, y), ok, params)
+    return fields, Info(ok, residual)
 
 
 def _by_logs(params: Market, dt: jax.Array) -> tuple[Fields, Info]:

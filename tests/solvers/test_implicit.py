@@ -77,6 +77,17 @@ def test_upper_bidiagonal_is_the_dense_solution(size: int) -> None:
     helpers.assert_close_by_norm(back(jnp.asarray(b))[0], np.linalg.solve(matrix.T, b), 1e-13)
 
 
+def test_upper_bidiagonal_systems_side_by_side() -> None:
+    """Systems along a second axis, each with its own diagonals: each as by the dense solution."""
+    rng = np.random.default_rng(0)
+    on, above, b = rng.uniform(1, 2, (5, 3)), rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
+    apply = lambda x: on * x + jnp.pad(above * x[1:], ((0, 1), (0, 0)))  # noqa: E731
+    x = implicit.upper_bidiagonal(apply, jnp.asarray(b))
+    for i in range(3):
+        matrix = np.diag(on[:, i]) + np.diag(above[:, i], 1)
+        helpers.assert_close_by_norm(x[:, i], np.linalg.solve(matrix, b[:, i]), 1e-13)
+
+
 def test_roots_and_parameters_may_be_trees() -> None:
     """A root of named parts and parameters of named parts, against the closed form."""
 
