@@ -64,7 +64,7 @@ def main(args: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         goes_on = "; the same command goes on where it was" if words[:1] == ["sweep"] else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(interrupts.INTERRUPTED)
 
 
 def _call(words: list[str]) -> tuple[Callable[[], str], set[str]]:
@@ -173,4 +173,5 @@ def _flag(name: str) -> str:
 
 if __name__ == "__main__":
     interrupts.keep()
-    main()
+    with interrupts.at_once():
+        main()

@@ -190,14 +190,15 @@ def _scaled(unit: _Auction, sigma_v: jax.Array, sigma_u: jax.Array) -> tuple[jax
         delta=unit.delta * sigma_v * sigma_u,
         Sigma=unit.Sigma * sigma_v**2,
     )
-    return (
-        *levels,
-        jnp.log(unit.lambda_) + log_v - log_u,
-        jnp.log(unit.beta) + log_u - log_v,
-        jnp.log(unit.Sigma) + 2 * log_v,
-        two_pass.log_but_last(unit.alpha, 1, log_u - log_v),
-        two_pass.log_but_last(unit.delta, 2, log_u + log_v),
+    logs = _Auction(
+        lambda_=jnp.log(unit.lambda_) + log_v - log_u,
+        beta=jnp.log(unit.beta) + log_u - log_v,
+        alpha=two_pass.log_but_last(unit.alpha, 1, log_u - log_v),
+        delta=two_pass.log_but_last(unit.delta, 2, log_u + log_v),
+        Sigma=jnp.log(unit.Sigma) + 2 * log_v,
     )
+    levels = _Auction(*map(two_pass.by_log, levels, logs))
+    return (*levels, logs.lambda_, logs.beta, logs.Sigma, logs.alpha, logs.delta)
 
 
 # The same verbs as every model: M = 1 of Holden–Subrahmanyam

@@ -50,6 +50,8 @@ def flow(Q: jax.Array, G: jax.Array, tau: jax.Array) -> Flow:
     >>> round(float(flow(one, one, jnp.asarray(1.0)).H[0, 0]), 4)  # tanh 1
     0.7616
     """
+    unit = _units(G, Q)
+    Q, G = Q / unit / unit.T, G * unit * unit.T
     frozen = lax.stop_gradient(jnp.sqrt(jnp.max(jnp.sum(jnp.abs(G @ Q), axis=1))) * tau)
     wanted = jnp.ceil(jnp.log2(jnp.maximum(frozen, 0.25) * 2))
     count = jnp.clip(wanted, 0, DOUBLINGS)
@@ -61,7 +63,8 @@ def flow(Q: jax.Array, G: jax.Array, tau: jax.Array) -> Flow:
 
     start = _short(Q, G, h)._replace(doubled=wanted <= DOUBLINGS)
     end, _ = lax.scan(double, start, jnp.arange(DOUBLINGS))
-    return end
+    E, G, H, doubled = end
+    return Flow(E * unit.T / unit, G / unit / unit.T, H * unit * unit.T, doubled)
 
 
 def then(first: Flow, second: Flow) -> Flow:
@@ -79,9 +82,26 @@ def then(first: Flow, second: Flow) -> Flow:
 
 def at(f: Flow, start: jax.Array) -> jax.Array:
     """P(tau) from P(0) = ``start``, symmetric and ≥ 0 where G does not vanish."""
+    unit = _units(f.G, start)
+    start, G = start / unit / unit.T, f.G * unit * unit.T
     identity = jnp.eye(start.shape[0], dtype=start.dtype)
-    kept = jnp.linalg.solve(identity + start @ f.G, start)
+    kept = unit * jnp.linalg.solve(identity + start @ G, start) * unit.T
     return _symmetric(f.H + f.E.T @ kept @ f.E)
+
+
+def _units(G: jax.Array, P: jax.Array) -> jax.Array:
+    """Of each component, in which G and P are of one size: powers of two, exact; shape (d, 1).
+
+    Where units are unlike, G P is as large as the largest of their ratios, and rounded to that.
+    """
+    sizes = lax.stop_gradient(jnp.stack([jnp.diag(G), jnp.abs(jnp.diag(P))]))
+    there = sizes > 0
+    bits = jnp.log2(jnp.where(there, sizes, 1))
+    both = jnp.all(there, axis=0)
+    most = jnp.max(jnp.sum(bits, axis=0), where=both, initial=-jnp.inf)
+    # a component in only one of them is given the fastest rate
+    bits = jnp.where(there, bits, jnp.where(jnp.any(both), most, 0) - bits[::-1])
+    return jnp.exp2(jnp.round((bits[1] - bits[0]) / 4))[:, None]
 
 
 def _short(Q: jax.Array, G: jax.Array, h: jax.Array) -> Flow:

@@ -740,3 +740,43 @@ def test_levels_stay_in_range_as_long_as_they_can() -> None:
     solution = holden.solve(Params(f(2.5), f(5), f(1e6), f(0)), num_auctions=13)
     np.testing.assert_allclose(solution.beta[-1], np.exp(np.float64(solution.log_beta[-1])), 1e-3)
     assert np.isfinite(solution.beta[-1])
+
+
+# 1/(M sigma_v/sigma_u) squared is out of range, on either side
+FAR = [(1e100, 1e-100, 3.0), (1e-100, 1e100, 3.0), (1e-150, 1e150, 1e-12)]
+FAR_SINGLE = [(1e15, 1e-15, 3.0), (1e-15, 1e15, 3.0), (1e-17, 1e17, 1e-4)]
+
+
+@pytest.mark.parametrize("case", range(3))
+def test_slopes_in_M_where_prices_and_orders_are_of_unlike_sizes(case: int) -> None:
+    """dx/dM = x d(log x)/dM: beta's had the wrong sign, and overflowed with x still in range."""
+    x = jnp.asarray((FAR if jax.config.jax_enable_x64 else FAR_SINGLE)[case])
+
+    def fields(M: jax.Array) -> tuple[jax.Array, ...]:
+        s = holden.solve(Params(x[0], x[1], M), num_auctions=1)
+        return s.lambda_, s.beta, s.log_lambda, s.log_beta
+
+    lanes = jnp.stack([x[2], x[2]])
+    values, slopes = jax.vmap(fields)(lanes), jax.vmap(jax.jacrev(fields))(lanes)
+    rtol = 1e4 * float(jnp.finfo(x.dtype).eps)
+    largest = float(jnp.finfo(x.dtype).max)
+    for level, log, slope, of_log in zip(
+        values[:2], values[2:], slopes[:2], slopes[2:], strict=True
+    ):
+        np.testing.assert_allclose(level, np.exp(np.asarray(log, float)), rtol)
+        with np.errstate(over="ignore"):
+            expected = np.asarray(level, float) * np.asarray(of_log, float)
+        np.testing.assert_allclose(slope, np.clip(expected, -largest, largest), rtol)
+
+
+@pytest.mark.parametrize("name", ["sigma_v", "sigma_u", "num_insiders"])
+def test_a_subnormal_parameter_is_flagged(name: str) -> None:
+    """Computed with as 0 it made beta NaN in a lane that was said to have converged."""
+    bounds = jnp.finfo(jnp.result_type(float))
+    lanes = np.array([bounds.smallest_subnormal * 8, 1.0], bounds.dtype)
+    solution = jax.vmap(lambda x: holden.solve(Params()._replace(**{name: x}), num_auctions=1))(
+        jnp.asarray(lanes)
+    )
+    assert solution.info.converged.tolist() == [False, True]
+    assert np.isnan(solution.lambda_[0])
+    assert np.isfinite(solution.beta[1])

@@ -219,3 +219,16 @@ def test_functions_check_their_parameters_as_kyles() -> None:
     for call in calls:
         with pytest.raises(ValueError, match="kyle.Params.sigma_u"):
             call(Params(sigma_u=-1.0))
+
+
+@pytest.mark.parametrize("method", ["two_pass", "recursion", "shooting"])
+def test_slopes_where_a_square_of_a_unit_is_out_of_range(method: str) -> None:
+    """lambda ∝ sigma_v/sigma_u: its slope is in range where 1/sigma_u² is not."""
+    tiny = jnp.asarray(1e-160 if jax.config.jax_enable_x64 else 1e-20)
+
+    def first(sigma_v: jax.Array, sigma_u: jax.Array) -> jax.Array:
+        return kyle.solve(Params(sigma_v, sigma_u), num_auctions=2, method=method).lambda_[0]
+
+    level, slopes = jax.value_and_grad(first, (0, 1))(tiny, tiny)
+    rtol = 100 * float(jnp.finfo(tiny.dtype).eps)
+    np.testing.assert_allclose(jnp.stack(slopes) * tiny, [level, -level], rtol)

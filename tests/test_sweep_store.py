@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from pathlib import Path
 
 import helpers
 import jax
@@ -553,6 +554,7 @@ def test_bad_arguments_are_named(tmp_path):
         (store | dict(in_flight=2), ValueError, "in_flight: expected an executor"),
         (store | dict(executor=Inline), TypeError, "executor: expected a concurrent"),
         (dict(store="s3://bucket/a"), ValueError, "store: expected the path of a folder"),
+        (dict(store=Path("s3://bucket/a")), ValueError, "store: expected the path of a folder"),
         (dict(store=""), ValueError, "store: expected the path of a folder"),
         (store | dict(memory=7), ValueError, "memory: a block of"),
     ]

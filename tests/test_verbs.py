@@ -19,6 +19,7 @@ from diffeq import contingent, holden
 from diffeq.__main__ import main
 from diffeq.command_line import models
 from diffeq.command_line import sweep as sweep_verb
+from diffeq.command_line.endings import Usage
 
 pytestmark = pytest.mark.float64  # the command line chooses its own precision
 
@@ -34,6 +35,24 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 )
 def test_an_axis_is_what_it_says(text: str, values: list[float]) -> None:
     np.testing.assert_array_equal(sweep_verb.axis("sigma_v", text), values)
+
+
+@pytest.mark.parametrize("text", ["1:inf:3", "nan,1", "-inf", "1:2", "1:2:0", "1,,2", ""])
+def test_what_is_no_axis_is_refused(text: str) -> None:
+    """Between one and infinity there are no three numbers, not even the first."""
+    with pytest.raises(Usage, match="--sigma-v: expected a finite number, numbers 1,2,5 or"):
+        sweep_verb.axis("sigma_v", text)
+
+
+def test_a_sweep_of_which_nothing_holds_ends_with_1(tmp_path: Path, capsys: Any) -> None:
+    """The store and its report are there all the same, again and again."""
+    flags = ["--num-insiders", "1,2", "--num-auctions", "2", "--sigma-v", "-1"]
+    command = ["sweep", "holden-last", *flags, "--json", "--store", str(tmp_path / 'a "store"')]
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="error: holden-last: no point converged"):
+            main(command)
+        report = json.loads(capsys.readouterr().out)
+        assert report["points"] == report["failed"] == 2
 
 
 def test_a_sweep_is_stored_and_gone_on_with(tmp_path: Path, capsys: Any) -> None:
@@ -203,7 +222,7 @@ try:
     dropped = Dropped()
     if {where!r} == "garbage":
         gc.callbacks.append(lambda *_: (gc.callbacks.clear(), pressed()))
-        gc.collect()
+        gc.collect(0)  # at once: the rest comes before it is heard again
     reference = weakref.ref(dropped, pressed) if {where!r} == "reference" else None
     del dropped
     time.sleep(5)
@@ -216,6 +235,29 @@ except KeyboardInterrupt:
     assert ended.stdout == "heard\n"
     assert ("ZeroDivisionError" in ended.stderr) == (where != "end")
     assert "KeyboardInterrupt" not in ended.stderr
+
+
+@pytest.mark.parametrize("code", [130, 1])
+def test_an_interrupted_program_ends_at_once(code: int) -> None:
+    """And with 130, though Python ends by the signal what was interrupted inside ``exec``.
+
+    At its own end Python would take down what a program still being compiled by JAX stands on.
+    """
+    program = f"""
+import atexit, sys
+from diffeq.command_line import interrupts
+
+atexit.register(print, "at the end")
+print("said")
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    with interrupts.at_once():
+        sys.exit({code})
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout == ("said\n" if code == 130 else "said\nat the end\n")
+    assert ended.stderr == "" and (ended.returncode == 130) == (code == 130)
 
 
 def test_bad_rows_of_days_are_named_or_dropped(tmp_path: Path, capsys: Any) -> None:
@@ -231,8 +273,8 @@ def test_bad_rows_of_days_are_named_or_dropped(tmp_path: Path, capsys: Any) -> N
     ("arguments", "code", "message"),
     [
         ("sweep holden --store x --sigma-v 2", 2, "sweep: expected an axis"),
-        ("sweep holden --store x --sigma-v a:b:c", 2, "--sigma-v: expected a number"),
-        ("sweep holden --store x --sigma-v 1:2:0", 2, "--sigma-v: expected a number"),
+        ("sweep holden --store x --sigma-v a:b:c", 2, "--sigma-v: expected a finite number"),
+        ("sweep holden --store x --sigma-v 1:2:0", 2, "--sigma-v: expected a finite number"),
         ("sweep holden-last --store x --num-auctions 1,2.5", 2, "--num-auctions: expected whole"),
         ("sweep holden-last --store x --num-auctions 0,1", 2, "--num-auctions: expected whole"),
         ("sweep holden --store x --sigma-v 1,2 --num-auctions 0", 1, "--num-auctions: expected"),

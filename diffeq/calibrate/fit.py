@@ -60,7 +60,8 @@ def calibrate(
         loss_is: what loss returns.
             "negative_log_likelihood": the sum over observations (not the mean: standard errors
             would be too large by √n), or an array of one term for each observation.
-            "residuals": array, or pytree of arrays, whose sum of squares is minimised.
+            "residuals": array, or pytree of arrays, whose sum of squares is minimised. One that is
+            0 whatever the parameters (padding) does not count as an observation.
             "criterion": a scalar without statistical meaning; no standard errors.
         errors: "classical" (inverse Hessian; s²(J'J)⁻¹) or "robust" (Huber–White sandwich;
             needs residuals or one term for each, independent, observation).

@@ -39,7 +39,7 @@ class Curvature(NamedTuple):
     natural: _Array
     """Derivative of the entries of the parameters with respect to the coordinates, (k, d)."""
     num_terms: int
-    """Number of observations n."""
+    """Number of observations n, padding left out."""
     sum_of_squares: float | None
     """r'r for residuals; None says that the factor is a Hessian."""
     is_likelihood: bool

@@ -70,7 +70,7 @@ class Derivatives(NamedTuple):
     natural: jax.Array
     """Derivative of the k estimated entries with respect to the coordinates, (k, d)."""
     num_terms: jax.Array
-    """Number of terms n that the loss returns."""
+    """Number of observations n: of terms, but for residuals that are 0 whatever the parameters."""
 
 
 def terms(problem: Problem, u: jax.Array, inputs: Inputs, key: jax.Array) -> jax.Array:
@@ -189,16 +189,17 @@ def differentiate(
             return values, values  # to differentiate, and as they are: compiled once
 
         meat = jnp.full((u.size, u.size), jnp.nan, u.dtype)
+        count = jnp.asarray(jax.eval_shape(twice, u)[0].size)
         if robust or problem.kind == "residuals":
             scores, values = jax.jacfwd(twice, has_aux=True)(u)
             weighted = scores * values[:, None] if problem.kind == "residuals" else scores
             meat = weighted.T @ weighted
         if problem.kind == "residuals":
             factor = jnp.linalg.qr(scores, mode="r")
+            count = jnp.sum((values != 0) | jnp.any(scores != 0, axis=1))  # padding is none
         else:
             factor = jax.hessian(partial(total, problem))(u, inputs, key)
-        count = jax.eval_shape(twice, u)[0].size
-        return Derivatives(factor, meat, natural, jnp.asarray(count))
+        return Derivatives(factor, meat, natural, count)
 
     result: Derivatives = (jax.vmap(one_set) if problem.many else one_set)(u, inputs)
     return result

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from diffeq import holden
-from diffeq.command_line.endings import Usage
+from diffeq.command_line.endings import Doubtful, Usage
 from diffeq.command_line.models import MODELS, Model, meanings, with_flags
 from diffeq.sweep import sweep
 
@@ -72,13 +72,19 @@ def axis(name: str, text: str) -> np.ndarray[Any, Any]:
             start, stop, count = text.split(":")
             if int(count) < 1:
                 raise ValueError
-            return np.linspace(float(start), float(stop), int(count))
-        return np.array([float(x) for x in text.split(",")])
+            return np.linspace(_finite(start), _finite(stop), int(count))
+        return np.array([_finite(x) for x in text.split(",")])
     except ValueError:
         flag = "--" + name.replace("_", "-")
         raise Usage(
-            f"{flag}: expected a number, numbers 1,2,5 or start:stop:count, got {text!r}"
+            f"{flag}: expected a finite number, numbers 1,2,5 or start:stop:count, got {text!r}"
         ) from None
+
+
+def _finite(text: str) -> float:
+    if not np.isfinite(number := float(text)):
+        raise ValueError
+    return number
 
 
 def _command(name: str, model: Model) -> Callable[..., str]:
@@ -116,8 +122,12 @@ def _report(model: str, store: Path, data: Any, *, as_json: bool) -> str:
     points, failed = int(data.attrs["points"]), int(data.attrs["failed"])
     if as_json:
         found = dict(model=model, store=str(store), dims=dict(data.sizes), fields=list(data))
-        return json.dumps({**found, "points": points, "failed": failed})
-    shape = ", ".join(f"{name} {size}" for name, size in data.sizes.items())
-    fields = ", ".join(map(str, data))
-    opened = f'xarray.open_zarr("{store}", consolidated=False, chunks=None)'
-    return f"{points:,} points, {failed:,} did not converge: {fields} over {shape}\n{opened}"
+        report = json.dumps({**found, "points": points, "failed": failed})
+    else:
+        shape = ", ".join(f"{name} {size}" for name, size in data.sizes.items())
+        report = f"{points:,} points, {failed:,} did not converge: {', '.join(map(str, data))}"
+        opened = f"xarray.open_zarr({json.dumps(str(store))}, consolidated=False, chunks=None)"
+        report += f" over {shape}\n{opened}"
+    if failed == points:
+        raise Doubtful(report, f"{model}: no point converged; see --help for what each may be")
+    return report

@@ -17,7 +17,7 @@ import numpy as np
 from diffeq import validate
 from diffeq.check import Info, poison
 from diffeq.contingent import beliefs
-from diffeq.contingent.certificate import Certificate, certify
+from diffeq.contingent.certificate import Certificate, Criterion, certify
 from diffeq.contingent.game import Game
 from diffeq.contingent.path import expected_profits, trades
 
@@ -36,7 +36,8 @@ class SingleAsset(NamedTuple):
     error: jax.Array
     """Of ``order``, in units of sigma_u; scalar."""
     certificate: Certificate | None
-    """Whether it is an equilibrium; None where traced."""
+    """Whether it is an equilibrium; a failure's ``direction`` is in asset units, shape (1,). None
+    where traced."""
     info: Info
     """converged, and the largest residual of the first-order condition."""
 
@@ -87,13 +88,34 @@ def _single_asset(values: jax.Array, prior: jax.Array, sigma_u: jax.Array) -> Si
 def _certificate(
     values: jax.Array, prior: jax.Array, found: SingleAsset, sigma_u: jax.Array
 ) -> Certificate | None:
-    """Of the same game in two claims, one paying with the value, the other against it."""
+    """Of the same game in two claims, one paying with the value, the other against it.
+
+    Their noise is such that they earn what the asset does, so that reasons give its profits.
+    """
     if not bool(found.info.converged):
         return None
-    share = (values - jnp.min(values)) / (jnp.max(values) - jnp.min(values))
-    game = Game(jnp.stack([share, 1 - share], axis=1), 1.0, prior)
-    y = found.order / sigma_u / jnp.sqrt(2.0)
-    return certify(game, jnp.stack([y, -y], axis=1))
+    span = jnp.max(values) - jnp.min(values)
+    share = (values - jnp.min(values)) / span
+    limits = jnp.finfo(values.dtype)
+    noise = jnp.clip(span * sigma_u / jnp.sqrt(2.0), limits.tiny * 1e6, limits.max / 1e6)
+    half = noise * (found.order / sigma_u / jnp.sqrt(2.0))
+    game = Game(jnp.stack([share, 1 - share], axis=1), noise, prior)
+    judged = certify(game, jnp.stack([half, -half], axis=1))
+    unit = float(sigma_u) / float(noise) / 2**0.5
+    told: dict[str, Any] = {
+        name: _of_the_asset(criterion, unit)
+        for name, criterion in judged._asdict().items()
+        if isinstance(criterion, Criterion)
+    }
+    return judged._replace(**told)
+
+
+def _of_the_asset(criterion: Criterion, unit: float) -> Criterion:
+    """With the direction in asset units, shape (1,)."""
+    if criterion.direction is None:
+        return criterion
+    bought, sold = criterion.direction
+    return criterion._replace(direction=(bought - sold)[None] * unit)
 
 
 def _checked(values: Any, prior: Any, sigma_u: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

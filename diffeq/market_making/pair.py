@@ -56,7 +56,8 @@ def solve(
       times: t_1 < … < t_m = T, shape (m,).
       objective: ``"cara"`` or ``"penalty"``, static.
       intensity: as for :func:`.hjb.solve`: Lambda(depth) or (bid, ask). The fields of a NamedTuple
-        may have a first axis (2,); a function is the same for both assets.
+        may have a first axis (2,), a table's before their own; a function is the same for both
+        assets.
 
     Returns:
       :class:`Solution`. Time grows with n_1 n_2³ (linear algebra) and n_1 n_2² (intensities), so

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from diffeq import validate
+from diffeq.check import poison
 
 
 class Tabulated(NamedTuple):
@@ -80,7 +81,8 @@ def tabulated(depth: Any, rate: Any) -> Tabulated:
       rate: Lambda at the depths, fills per unit of time, > 0 and falling, shape (n,).
 
     Returns:
-      :class:`Tabulated`: a function of a scalar depth, differentiable in it and in the table.
+      :class:`Tabulated`: a function of a scalar depth, differentiable in it and in the table; NaN
+      where a traced table is one that, concrete, would raise.
 
     Raises:
       ValueError: fewer than three, shapes that differ, depths that do not rise, rates that are not
@@ -105,23 +107,36 @@ def tabulated(depth: Any, rate: Any) -> Tabulated:
     table = Tabulated(x_, log_rate, _second_derivatives(x_, log_rate))
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in table):
         _check(np.asarray(x), table)
-    return table
+        return table
+    _, *conditions = _conditions(table)
+    ok = jnp.all(jnp.diff(x_) > 0) & jnp.all(jnp.stack(conditions))
+    return Tabulated(*poison(tuple(table), ok, table))
+
+
+def _conditions(table: Tabulated) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Depths close together; whether the spline falls there; whether one depth is best."""
+    x, _, bend = table
+    h, change = jnp.diff(x), jnp.diff(bend)
+    # linear between; where it is 0 the slope is extreme
+    flat = x[:-1] - h * bend[:-1] / jnp.where(change == 0, 1, change)
+    share = jnp.linspace(0, 1, 65, dtype=x.dtype)
+    between = x[:-1, None] + h[:, None] * share[None]
+    fine = jnp.sort(jnp.append(between.ravel(), jnp.clip(flat, x[:-1], x[1:])))
+    m = jax.vmap(table.inverse_hazard)(fine)
+    return fine, m > 0, jnp.interp(fine, x, bend) * m**2 < 1
 
 
 def _check(x: Any, table: Tabulated) -> None:
     """Raise unless depths rise and the spline is an intensity with one best depth against any p."""
     if not (np.diff(x) > 0).all():
         raise ValueError("depth: expected strictly increasing depths")
-    bend = np.asarray(table.curvature)  # linear between; where it is 0 the slope is extreme
-    flat = x[:-1] + np.diff(x) * bend[:-1] / np.where(np.diff(bend) == 0, 1, -np.diff(bend))
-    fine = np.unique(np.append(np.linspace(x[:-1], x[1:], 65).T, np.clip(flat, x[:-1], x[1:])))
-    m = np.asarray(jax.vmap(table.inverse_hazard)(jnp.asarray(fine)))
-    for wrong, what in (
-        (~(m > 0), "a spline that falls everywhere; it rises"),
-        (~(np.interp(fine, x, bend) * m**2 < 1), "Lambda Lambda'' < 2 Lambda'²; not"),
+    fine, falls, one_best = map(np.asarray, _conditions(table))
+    for right, what in (
+        (falls, "a spline that falls everywhere; it rises"),
+        (one_best, "Lambda Lambda'' < 2 Lambda'²; not"),
     ):
-        if wrong.any():
+        if not right.all():
             raise ValueError(
-                f"rate: expected {what} near depth {fine[np.argmax(wrong)]:.6g}: smooth the rates, "
+                f"rate: expected {what} near depth {fine[np.argmin(right)]:.6g}: smooth the rates, "
                 "or give fewer"
             )

@@ -64,7 +64,8 @@ def solve(
       times: t_1 < … < t_m = T, shape (m,).
       objective: ``"cara"`` or ``"penalty"``, static.
       intensity: as for :func:`.hjb.solve`: Lambda(depth) or (bid, ask). The fields of a NamedTuple
-        may have a first axis (R,); a function is the same in all regimes.
+        may have a first axis (R,), a table's before their own; a function is the same in all
+        regimes.
       depth_floor: lowest depth quoted, price units, in all regimes.
 
     Returns:

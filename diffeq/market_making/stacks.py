@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from diffeq.market_making.rate_table import Tabulated
+
 
 def has_axis(x: Any) -> bool:
     """Whether x, a number, an array or a list, has a first axis."""
@@ -27,12 +29,23 @@ def entry(x: Any, name: str, i: int, count: int) -> Any:
 
 
 def intensity_of(intensity: Any, i: int, count: int) -> Any:
-    """Entry i of every field of an intensity, or of a pair of them; a function is itself."""
+    """Entry i of every field of an intensity, or of a pair of them; a function is itself.
+
+    Fields of a table have an axis of their own, which the first axis stands before.
+    """
 
     def is_axis(x: Any) -> bool:
         return type(x) in (list, tuple) and not any(callable(part) for part in x)
 
-    return jax.tree.map(lambda x: entry(x, "intensity", i, count), intensity, is_leaf=is_axis)
+    def field(x: Any) -> Any:
+        return entry(x, "intensity", i, count)
+
+    def own(x: Any) -> Any:
+        if isinstance(x, Tabulated):
+            return Tabulated(*(field(values) if jnp.ndim(values) > 1 else values for values in x))
+        return field(x)
+
+    return jax.tree.map(own, intensity, is_leaf=lambda x: is_axis(x) or isinstance(x, Tabulated))
 
 
 def stacked(trees: list[Any]) -> Any:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -186,6 +187,7 @@ def _fill(
 def _folder(store: str | os.PathLike[str]) -> Path:
     """The real path of the store: its neighbours ``.tmp`` and ``.lock`` are on the same disk."""
     text = os.fspath(store)
-    if not isinstance(text, str) or not text or "://" in text:
+    # a Path of an address has lost a slash
+    if not isinstance(text, str) or not text or re.match(r"\w[\w+.-]+:/", text):
         raise ValueError(f"store: expected the path of a folder, got {store!r}")
     return Path(os.path.realpath(text))

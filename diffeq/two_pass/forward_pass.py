@@ -84,9 +84,9 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
 
     q, r, more, left, root_r, shrink = local
     over_su, sd = (sigma_v / sigma_u) * unit, sigma_v * (unit * shrink)
-    under_su = root_r / (M * over_su)
-    lambda_, beta = over_su * root_r * left * (1 / root_dt), under_su * (1 / root_dt)
-    alpha = jnp.where(has_alpha, under_su * y * more * root_dt, 0.0)  # q_n/lambda_n
+    under_su = root_r * (1 / M) / over_su
+    lambda_, beta = over_su * (root_r * left * (1 / root_dt)), under_su * (1 / root_dt)
+    alpha = jnp.where(has_alpha, under_su * (y * more * root_dt), 0.0)  # q_n/lambda_n
     levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
 
     log_su, log_Sigma = jnp.log(sigma_u), 2 * jnp.log(sigma_v) + log_share

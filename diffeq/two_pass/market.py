@@ -33,5 +33,6 @@ def in_domain(params: Market, dt: jax.Array) -> jax.Array:
     total = jnp.abs(jnp.sum(dt, axis=0) - 1) <= sum_tolerance(dt.dtype)
     ok = total & jnp.isfinite(params.p_0)
     for positive in (*params[:3], jnp.min(dt, axis=0)):
-        ok &= jnp.isfinite(positive) & (positive > 0)
+        # a subnormal number may be flushed to 0 in what follows
+        ok &= jnp.isfinite(positive) & (positive >= jnp.finfo(dt.dtype).tiny)
     return ok

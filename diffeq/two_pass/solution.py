@@ -49,9 +49,9 @@ def _lanes(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     return fields, Info(ok, residual)
 
 
-def _by_logs(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
-    """:func:`_plain`, with derivatives that stay in range where the factors of a level do not."""
-    fields, info = _plain(params, dt)
+def _by_logs(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    """``solve``, with derivatives that stay in range where the factors of a level do not."""
+    fields, info = solve(params, dt)
     levels, (log_lambda, log_beta, log_Sigma, *value) = fields[:5], fields[5:]
     logs = log_lambda, log_beta, *value, log_Sigma
     return (*map(by_log, levels, logs), *fields[5:]), info
@@ -68,8 +68,7 @@ def _with_slope(params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
 
 def _slope_of(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
     def of_insiders(M: jax.Array) -> tuple[Fields, Info]:
-        result: tuple[Fields, Info] = solve(params._replace(num_insiders=M), dt)
-        return result
+        return _by_logs(solve, params._replace(num_insiders=M), dt)
 
     M = params.num_insiders
     fields, slopes, info = jax.jvp(of_insiders, (M,), (jnp.ones_like(M),), has_aux=True)
@@ -78,7 +77,7 @@ def _slope_of(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Fields
 
 @_with_slope.defjvp
 def _with_slope_jvp(primals: Any, tangents: Any) -> Any:
-    return jax.jvp(functools.partial(_slope_of, _by_logs), primals, tangents)
+    return jax.jvp(functools.partial(_slope_of, _plain), primals, tangents)
 
 
 # Powers of (sigma_v, sigma_u) in lambda, beta, alpha, delta, Sigma; then in the order of the logs
@@ -92,7 +91,7 @@ def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
     (params, dt), (moves, dt_dot) = primals, tangents
     if not isinstance(dt_dot, SymbolicZero):
         moves = jax.tree.map(_instantiated, moves, params)
-        return jax.jvp(_by_logs, primals, (moves, dt_dot))
+        return jax.jvp(functools.partial(_by_logs, _plain), primals, (moves, dt_dot))
     fields, slopes, info = _with_slope(params, dt)
     v, u, M, p = (_instantiated(move, at) for move, at in zip(moves, params, strict=True))
     v, u = v / params.sigma_v, u / params.sigma_u

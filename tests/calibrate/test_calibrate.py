@@ -218,6 +218,21 @@ def rosenbrock(params, data):
     return {"a": 10 * (params["y"] - params["x"] ** 2), "b": 1 - params["x"]}
 
 
+@pytest.mark.parametrize("errors", ["classical", "robust"])
+def test_padding_is_no_observation(errors):
+    """Data sets of unequal length, padded: the standard errors of each are those of it alone."""
+    x, y, weight = line_data()
+    known = np.arange(120) < np.array([[120], [30]])
+    start = Line(*(np.zeros(2) for _ in Line._fields))
+    data = tuple(np.broadcast_to(z, (2, 120)) for z in (x, y)) + (weight * known,)
+    search = dict(loss_is="residuals", errors=errors)
+    fits = calibrate_many(line_residuals, start, data, **search)
+    for fit, n in zip(fits, (120, 30), strict=True):
+        alone = calibrate(line_residuals, Line(), (x[:n], y[:n], weight[:n]), **search)
+        np.testing.assert_allclose(fit.params, alone.params, rtol=TOLERANCE)
+        np.testing.assert_allclose(fit.covariance, alone.covariance, rtol=10 * TOLERANCE)
+
+
 def test_rosenbrock_perfect_fit():
     fit = calibrate(rosenbrock, {"x": -1.2, "y": 1.0}, None, loss_is="residuals")
     assert fit.converged

@@ -1,5 +1,6 @@
 """Equilibria: closed forms, the path, derivatives, limits, and what is refused."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -219,10 +220,23 @@ def test_one_asset_with_a_value_that_hardly_ever_is() -> None:
 
 @float64
 def test_one_asset_of_the_spec_is_refused() -> None:
-    """Values 0, .2, 1 with priors .001, .199, .8: the root is right, the deviation too."""
-    found = check(contingent.single_asset([0, 0.2, 1], [0.001, 0.199, 0.8], 2.0))
-    np.testing.assert_allclose(found.order / 2, [-2.1203, -1.3116, 0.7602], atol=5e-5)
-    assert not found.certificate.is_equilibrium
+    """Values 0, .2, 1 with priors .001, .199, .8: the root is right, the deviation too.
+
+    The certificate tells both in the asset's units: −6.425 brings 1.0133, the root's order .7326.
+    """
+    values = np.array([0, 0.2, 1])
+    for span, sigma_u in ((1.0, 2.0), (100.0, 0.5), (1e-200, 1e-200)):
+        found = check(contingent.single_asset(span * values, [0.001, 0.199, 0.8], sigma_u))
+        np.testing.assert_allclose(found.order / sigma_u, [-2.1203, -1.3116, 0.7602], atol=5e-5)
+        assert not found.certificate.is_equilibrium
+        failed = found.certificate.bounded_deviation
+        assert failed.signal == 0 and failed.direction.shape == (1,)
+        best = (found.order[0] + failed.direction[0]) / sigma_u
+        assert float(best) == pytest.approx(-6.425, abs=5e-3)
+        if span > 1e-200:  # else profits, 1e-400, are no numbers
+            told = re.findall(r"brings (\S+) instead of (\S+)", failed.reason)[0]
+            earned = np.array(told, float) / span / sigma_u
+            np.testing.assert_allclose(earned, [1.0133, 0.7326], atol=5e-5)
 
 
 def test_one_asset_in_any_order_and_unit() -> None:

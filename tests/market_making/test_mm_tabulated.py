@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from diffeq.market_making import optimum
+from diffeq.market_making import assets, optimum, quadratic, stacks
 from diffeq.market_making.model import Params
 from diffeq.market_making.rate_table import tabulated
 
@@ -46,6 +46,42 @@ def test_the_optimum_with_a_table() -> None:
     got, slope = jax.jit(lambda A: jax.jvp(best, (A,), (jnp.ones(()),)))(jnp.asarray(140.0))
     np.testing.assert_allclose(got, exact(140.0), atol=1e-9)
     np.testing.assert_allclose(slope, jax.jacfwd(exact)(140.0), atol=1e-10)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_a_table_of_several_assets_or_regimes(each: bool) -> None:
+    """One table is the same for all, whatever its length; with a first axis there is one each."""
+    A, k = np.array([140.0, 60.0, 30.0]), np.array([1.5, 2.0, 1.0])
+    tables = [tabulated(DEPTH[:3], a * np.exp(-b * DEPTH[:3])) for a, b in zip(A, k, strict=True)]
+    given = jax.tree.map(lambda *x: jnp.stack(x), *tables) if each else tables[0]
+    for i, table in enumerate(tables):
+        found = stacks.intensity_of((given, given), i, 3)
+        for side in found:
+            np.testing.assert_array_equal(side(0.3), (table if each else tables[0])(0.3))
+    A, k = (x if each else x[:1].repeat(3) for x in (A, k))
+    params = assets.Params(sigma=(1.0, 2.0, 3.0), rho=0.6)
+    wanted = quadratic.solve(params._replace(A=A, k=k), times=[0.0, 0.5])
+    got = quadratic.solve(params, times=[0.0, 0.5], intensity=given)
+    np.testing.assert_allclose(got.A, wanted.A, rtol=1e6 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("depth", "rate"),
+    [
+        ([0.0, 1.0, 0.5, 2.0], [140.0, 66.0, 31.0, 7.0]),
+        ([0.0, 0.5, 1.0, 2.0], [140.0, 31.0, 66.0, 7.0]),
+        ([0.0, 1.0, 1.2, 9.0], [9.0, 8.9, 1.0, 0.9]),
+    ],
+)
+def test_a_traced_table_that_is_no_fill_rate_is_nan(depth: list, rate: list) -> None:
+    """In value and in every derivative, at depths where the curve itself would do too."""
+    value, slopes = jax.jit(jax.value_and_grad(lambda x, y: tabulated(x, y)(0.1), (0, 1)))(
+        jnp.asarray(depth), jnp.asarray(rate)
+    )
+    assert np.isnan(value) and all(np.isnan(slope).all() for slope in slopes)
+    good = jnp.asarray([0.0, 0.5, 1.0]), jnp.asarray([3.0, 2.0, 1.0])
+    same = jax.jit(lambda x, y: tabulated(x, y)(0.1))(*good)
+    np.testing.assert_allclose(same, tabulated(*good)(0.1), rtol=10 * EPS)
 
 
 @pytest.mark.parametrize(

@@ -39,3 +39,16 @@ def test_against_sixty_digits(tau: float, size: float) -> None:
     expected = by_mpmath(Q, G, P, tau)
     gap = np.abs(np.asarray(got) - expected).max()
     assert gap <= 3e4 * EPS * max(1.0, np.abs(expected).max())
+
+
+def test_components_of_unlike_units() -> None:
+    """P of components in units a million times apart is P in one unit, converted."""
+    rng = np.random.default_rng(0)
+    far = 20 if EPS < 1e-10 else 8
+    unit = jnp.asarray(2.0 ** np.array([-far, 0, far]))
+    convert = unit[:, None] * unit[None, :]
+    for tau in (0.3, 10.0):
+        Q, G, P = (jnp.asarray(x @ x.T) for x in rng.normal(size=(3, 3, 3)))
+        expected = solved(Q, G, P, jnp.asarray(tau))
+        found = solved(Q * convert, G / convert, P * convert, jnp.asarray(tau)) / convert
+        np.testing.assert_allclose(found, expected, 0, 1e3 * EPS * float(jnp.abs(expected).max()))
