@@ -46,27 +46,43 @@ def _rents(local: Local, root_dt: jax.Array) -> jax.Array:
     return lax.scan(earlier_rent, jnp.zeros_like(local.q[0]), auctions, reverse=True)[1]
 
 
-def _deviations(local: Local) -> tuple[jax.Array, jax.Array]:
-    """sd(v − p_{n−1})/sigma_v; log(Sigma_n/sigma_v²) by Kahan's sum: N = 10 000 costs no digits."""
+def _deviations(local: Local) -> jax.Array:
+    """sd(v − p_{n−1})/sigma_v."""
 
-    def auction(before: Any, n: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
-        unit, log_before, lost = before
-        shrink, log_left = n
-        drop = log_left - lost
-        log_after = log_before + drop
-        lost = (log_after - log_before) - drop
-        return (unit * shrink, log_after, lost), (unit, log_after)
+    def auction(unit: jax.Array, shrink: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return unit * shrink, unit
 
-    none = jnp.zeros_like(local.shrink[0])
-    prior = jnp.ones_like(none), none, none
-    _, (unit, log_share) = lax.scan(auction, prior, (local.shrink, -jnp.log1p(local.r)))
-    return unit, log_share
+    return lax.scan(auction, jnp.ones_like(local.shrink[0]), local.shrink)[1]
+
+
+@jax.custom_jvp
+def _log_left(r: jax.Array) -> jax.Array:
+    """log(Sigma_n/sigma_v²) = −Σ log(1 + r_m), by Kahan's sum: N = 10 000 costs no digits."""
+
+    def auction(before: Any, drop: jax.Array) -> tuple[Any, jax.Array]:
+        total, lost = before
+        drop = drop - lost
+        after = total + drop
+        return (after, (after - total) - drop), after
+
+    none = jnp.zeros_like(r[0])
+    return lax.scan(auction, (none, none), -jnp.log1p(r))[1]
+
+
+@_log_left.defjvp
+def _log_left_jvp(primals: Any, tangents: Any) -> Any:
+    def auction(total: jax.Array, drop: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return total + drop, total + drop
+
+    (r,), (r_dot,) = primals, tangents
+    drops = -r_dot / (1 + r)
+    return _log_left(r), lax.scan(auction, jnp.zeros_like(drops[0]), drops)[1]
 
 
 def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
 
-    The two scans hold nothing but a running sum and product: what an auction is by itself is
+    The scans hold nothing but a running sum or product: what an auction is by itself is
     computed for all of them at once. Each level goes out of range no sooner than it must.
 
     Args:
@@ -80,7 +96,7 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     root_dt = jnp.sqrt(dt)
     local = _local(y, M)
     rents = _rents(local, root_dt)
-    unit, log_share = _deviations(local)
+    unit = _deviations(local)
 
     q, r, more, left, root_r, shrink = local
     over_su, sd = (sigma_v / sigma_u) * unit, sigma_v * (unit * shrink)
@@ -89,7 +105,7 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     alpha = jnp.where(has_alpha, under_su * (y * more * root_dt), 0.0)  # q_n/lambda_n
     levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
 
-    log_su, log_Sigma = jnp.log(sigma_u), 2 * jnp.log(sigma_v) + log_share
+    log_su, log_Sigma = jnp.log(sigma_u), 2 * jnp.log(sigma_v) + _log_left(local.r)
     log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
     log_beta = log_lambda + 2 * log_su - jnp.log(M) - log_Sigma
     log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
