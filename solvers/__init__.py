@@ -1,8 +1,8 @@
 """Generic numerics for equilibria: roots with exact derivatives, and what their models need.
 
 Roots: ``root``, ``cubic``, ``continuation``, ``implicit``. Flows in time: ``ode``, ``riccati``,
-``tridiagonal``. Integrals and interpolation: ``quadrature``, ``chebyshev``. Batches: ``blocks``,
-``devices``. Nothing here knows economics, and nothing here imports ``diffeq``.
+``tridiagonal``. Integrals, sums and interpolation: ``quadrature``, ``sums``, ``chebyshev``.
+Batches: ``blocks``, ``devices``. Nothing here knows economics, and nothing here imports ``diffeq``.
 """
 
 from solvers import (
@@ -16,6 +16,7 @@ from solvers import (
     quadrature,
     riccati,
     root,
+    sums,
     tridiagonal,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "quadrature",
     "riccati",
     "root",
+    "sums",
     "tridiagonal",
 ]

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from solvers import blocks, implicit
+from solvers import blocks, implicit, sums
 
 Fields = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]
@@ -187,24 +187,10 @@ def solved(
     theta = (c, num_insiders, dt)
     frozen = jax.tree.map(lax.stop_gradient, theta)
     log_r, step = blocks.in_blocks(roots)(*frozen)
-    x = (log_r, -_summed(jnp.log1p(jnp.exp(log_r))))
+    x = (log_r, -sums.cumulative(jnp.log1p(jnp.exp(log_r))))
     residual = jnp.max(jnp.abs(_chain_residual(x, frozen)[0]))
     log_r, log_Sigma = implicit.attach(_chain_residual, x, theta, tangent_solve=_tangent_solve)
     return log_r, log_Sigma, residual, step
-
-
-def _summed(x: jax.Array) -> jax.Array:
-    """Cumulative sums by Kahan: hundreds of auctions cost no digits."""
-
-    def add(state: Pair, x: jax.Array) -> tuple[Pair, jax.Array]:
-        total, lost = state
-        x = x - lost
-        new = total + x
-        return (new, (new - total) - x), new
-
-    zero = jnp.zeros_like(x[0])
-    _, sums = lax.scan(add, (zero, zero), x)
-    return sums
 
 
 def accurate(residual: jax.Array, step: jax.Array) -> jax.Array:

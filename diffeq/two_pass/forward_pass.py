@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 
 from diffeq.two_pass.market import Fields, Market
+from solvers import sums
 
 
 class Local(NamedTuple):
@@ -55,30 +56,6 @@ def _deviations(local: Local) -> jax.Array:
     return lax.scan(auction, jnp.ones_like(local.shrink[0]), local.shrink)[1]
 
 
-@jax.custom_jvp
-def _log_left(r: jax.Array) -> jax.Array:
-    """log(Sigma_n/sigma_v²) = −Σ log(1 + r_m), by Kahan's sum: N = 10 000 costs no digits."""
-
-    def auction(before: Any, drop: jax.Array) -> tuple[Any, jax.Array]:
-        total, lost = before
-        drop = drop - lost
-        after = total + drop
-        return (after, (after - total) - drop), after
-
-    none = jnp.zeros_like(r[0])
-    return lax.scan(auction, (none, none), -jnp.log1p(r))[1]
-
-
-@_log_left.defjvp
-def _log_left_jvp(primals: Any, tangents: Any) -> Any:
-    def auction(total: jax.Array, drop: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return total + drop, total + drop
-
-    (r,), (r_dot,) = primals, tangents
-    drops = -r_dot / (1 + r)
-    return _log_left(r), lax.scan(auction, jnp.zeros_like(drops[0]), drops)[1]
-
-
 def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     """The fields of :class:`diffeq.auctions.Solution`, without ``info``, from the backward pass.
 
@@ -105,7 +82,8 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     alpha = jnp.where(has_alpha, under_su * (y * more * root_dt), 0.0)  # q_n/lambda_n
     levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
 
-    log_su, log_Sigma = jnp.log(sigma_u), 2 * jnp.log(sigma_v) + _log_left(local.r)
+    log_Sigma = 2 * jnp.log(sigma_v) - sums.cumulative(jnp.log1p(r))
+    log_su = jnp.log(sigma_u)
     log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
     log_beta = log_lambda + 2 * log_su - jnp.log(M) - log_Sigma
     log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
