@@ -28,11 +28,16 @@ def run(size: float) -> Iterator[Comparison]:
     what = f"{batch} random markets, N = {N}: five fields and flags"
     if c := rivals.compiled_c():
         _same(five(params), c(*market, N, keep=True))
-        on_all = {"one device": five, f"{jax.device_count()} devices": devices.vmap(_five_fields)}
-        for where, ours in on_all.items():
+        on_all = devices.vmap(_five_fields)
+        places = {
+            "one device": partial(five, params),
+            f"{jax.device_count()} devices": partial(on_all, params),
+            f"{jax.device_count()} devices, put there before": partial(on_all, devices.put(params)),
+        }
+        for where, ours in places.items():
             yield compare(
                 f"{what}, on {where}, against C/OpenMP",
-                partial(ours, params),
+                ours,
                 partial(c, *market, N),
                 target="≤ 1.3",
                 runs=runs,

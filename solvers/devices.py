@@ -4,7 +4,7 @@ XLA runs the loops of a recursion on one core of a CPU. Told to take each core f
 
     jax.config.update("jax_num_cpu_devices", 2)  # before anything is computed
 
-it lets each compute its part of a batch.
+it lets each compute its part of a batch: ``vmap(fn)(put(batch))``.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+PARTS = PartitionSpec("batch")
 
 
 def vmap(fn: Callable[..., Any], devices: Sequence[jax.Device] | None = None) -> Callable[..., Any]:
@@ -35,11 +37,7 @@ def vmap(fn: Callable[..., Any], devices: Sequence[jax.Device] | None = None) ->
     >>> vmap(jnp.sqrt)(jnp.asarray([1.0, 4.0])).tolist()
     [1.0, 2.0]
     """
-    devices = jax.devices() if devices is None else devices
-    if not devices:
-        raise ValueError("devices: expected at least one, got none")
-    mesh = Mesh(np.array(devices), ("batch",))
-    parts = PartitionSpec("batch")
+    mesh = _mesh(devices)
 
     @jax.jit
     def over_devices(*args: Any) -> Any:
@@ -48,12 +46,41 @@ def vmap(fn: Callable[..., Any], devices: Sequence[jax.Device] | None = None) ->
         full = jax.tree.map(lambda x: _filled(x, short), args) if short else args
         # what varies over devices is what varies over the batch: nothing to check
         mapped = jax.shard_map(
-            jax.vmap(fn), mesh=mesh, in_specs=parts, out_specs=parts, check_vma=False
+            jax.vmap(fn), mesh=mesh, in_specs=PARTS, out_specs=PARTS, check_vma=False
         )
         out = mapped(*full)
         return jax.tree.map(lambda x: x[:size], out) if short else out
 
     return over_devices
+
+
+def put(batch: Any, devices: Sequence[jax.Device] | None = None) -> Any:
+    """The batch, an equal part on each device: ``vmap`` over the same devices then moves nothing.
+
+    Args:
+      batch: arrays (pytrees of them) with the same leading axis.
+      devices: as for :func:`vmap`.
+
+    Returns:
+      The same numbers; those of a batch that does not divide evenly where they were.
+
+    Raises:
+      ValueError: as :func:`vmap`.
+
+    >>> put(jnp.asarray([1.0, 4.0])).tolist()
+    [1.0, 4.0]
+    """
+    mesh = _mesh(devices)
+    if _size(batch) % mesh.size:
+        return batch
+    return jax.device_put(batch, NamedSharding(mesh, PARTS))
+
+
+def _mesh(devices: Sequence[jax.Device] | None) -> Mesh:
+    devices = jax.devices() if devices is None else devices
+    if not devices:
+        raise ValueError("devices: expected at least one, got none")
+    return Mesh(np.array(devices), ("batch",))
 
 
 def _filled(x: jax.Array, short: int) -> jax.Array:
@@ -66,7 +93,7 @@ def _size(args: Any) -> int:
     leading = {shape[:1] for shape in shapes}
     if len(leading) != 1 or leading & {(), (0,)}:
         raise ValueError(
-            f"vmap: expected arguments with one leading axis in common, got shapes {shapes}; "
+            f"batch: expected arrays with one leading axis in common, got shapes {shapes}; "
             "close over what all lanes share"
         )
     return leading.pop()[0]

@@ -42,7 +42,11 @@ TWO_DEVICES = textwrap.dedent(
     assert {len(shard) for shard in shards} == {size // 2}
     assert np.flatnonzero(~np.asarray(even[1])).tolist() == [3, size - 2]
     uneven, one = over_both(M[:-1]), devices.vmap(both, jax.devices()[1:])(M)
-    for got, lanes in (even, size), (uneven, size - 1), (one, size):
+    halves = devices.put({"M": M})["M"]
+    assert [len(shard.data) for shard in halves.addressable_shards] == [size // 2] * 2
+    assert devices.put(M[:-1]).shape == (size - 1,)
+    placed = over_both(halves)
+    for got, lanes in (even, size), (uneven, size - 1), (one, size), (placed, size):
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(a, b[:lanes], rtol=1e-13, atol=0)
     assert all(leaf.devices() == {jax.devices()[1]} for leaf in jax.tree.leaves(one))
@@ -77,9 +81,13 @@ def test_batches_without_a_common_length_are_refused(args: tuple[object, ...]) -
     """The shapes are told."""
     with pytest.raises(ValueError, match="one leading axis in common"):
         devices.vmap(lambda *args: args)(*args)
+    with pytest.raises(ValueError, match="one leading axis in common"):
+        devices.put(args)
 
 
 def test_no_devices_are_refused() -> None:
     """Not a division by zero."""
     with pytest.raises(ValueError, match="devices: expected at least one"):
         devices.vmap(jnp.sqrt, [])
+    with pytest.raises(ValueError, match="devices: expected at least one"):
+        devices.put(np.ones(2), [])
