@@ -195,7 +195,7 @@ def times(values: Any, dtype: Any) -> jax.Array:
     """
     try:
         array = jnp.asarray(values, dtype)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"times: expected numbers in [0, 1), got {values!r}") from None
     if not isinstance(array, jax.core.Tracer):
         concrete = np.asarray(array)

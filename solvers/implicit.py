@@ -23,6 +23,9 @@ X = TypeVar("X")
 LinearMap = Callable[[Any], Any]
 TangentSolve = Callable[[LinearMap, Any], Any]
 
+_REVERSES = 3
+"""Reverse passes, one over the other, that are exact inside a scan."""
+
 
 def attach(
     residual: Callable[[X, Any], X],
@@ -52,19 +55,39 @@ def attach(
     0.1666666...
     """
     x_star = jax.tree.map(lambda leaf: lax.stop_gradient(jnp.asarray(leaf)), x_star)
-    solution: X = lax.custom_root(
-        lambda x: residual(x, params), x_star, lambda _, x: x, tangent_solve or dense
-    )
-    return solution
+
+    def finished(x_star: X, params: Any) -> X:
+        solution: X = lax.custom_root(
+            lambda x: residual(x, params), x_star, lambda _, x: x, tangent_solve or dense
+        )
+        return solution
+
+    # the reverse pass of a scan forgets the derivative rules of what stands open in its body: a
+    # second derivative would silently lack terms. A checkpoint keeps them through one such pass
+    for _ in range(_REVERSES):
+        finished = jax.checkpoint(finished, prevent_cse=False)
+    return finished(x_star, params)
 
 
 def dense(jacobian_map: LinearMap, b: Any) -> Any:
     """Solve ``jacobian_map(x) = b`` for any pytree b by building the (n, n) Jacobian; O(n³)."""
     flat_b, unravel = ravel_pytree(b)
     if flat_b.size == 1:
-        return jax.tree.map(jnp.divide, b, jacobian_map(jax.tree.map(jnp.ones_like, b)))
+        return jax.tree.map(_quotient, b, jacobian_map(jax.tree.map(jnp.ones_like, b)))
     columns = jax.vmap(lambda e: ravel_pytree(jacobian_map(unravel(e)))[0], out_axes=1)
     return unravel(jnp.linalg.solve(columns(jnp.eye(flat_b.size, dtype=flat_b.dtype)), flat_b))
+
+
+def _quotient(b: jax.Array, slope: jax.Array) -> jax.Array:
+    """b / slope, in a power of two near the slope, so that its own derivative stays in range.
+
+    JAX's rule for a quotient squares the divisor.
+    """
+    info = jnp.finfo(slope.dtype)
+    unit = lax.stop_gradient(jnp.abs(slope) / 2)
+    unit = lax.reduce_precision(unit, exponent_bits=info.nexp, mantissa_bits=0)
+    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
+    return (b / unit) / (slope / unit)
 
 
 def tridiagonal(jacobian_map: LinearMap, b: jax.Array) -> jax.Array:

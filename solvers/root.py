@@ -55,7 +55,9 @@ def bracketed(
 
     Chandrupatla's method: inverse quadratic interpolation where it is safe, bisection where not.
     A root at either end is found. Scalars in, scalars out: batch with ``jax.vmap``. The search runs
-    in units of the larger end, so the ends may be as large or small as the dtype holds.
+    in units of the larger end, so the ends may be as large or small as the dtype holds. A root is
+    held to rounding of itself or of a hundredth of the bracket, whichever is larger; where the
+    residual at a far end dwarfs all near the root, a bracket of 10⁵ roots may make it SINGULAR.
 
     Args:
       residual: continuous in x, of opposite signs (or zero) at the two ends.
@@ -63,10 +65,10 @@ def bracketed(
       high: upper end, scalar.
       params: pytree; the root is differentiable in every leaf. The bracket carries no derivative.
       num_steps: steps done by every lane, at least 1; default 64 in float64, 40 in float32.
-      residual_tolerance: |residual| accepted, relative to its values eps^0.2 |x| from the root;
-        default eps^0.5. It tells a root from a jump or a pole: a jump that small, which might be
-        rounding, passes. So does a larger residual if neighbouring floats straddle zero and the
-        slope explains the difference of their residuals.
+      residual_tolerance: |residual| accepted, relative to its values eps^0.2 |x| from the root, |x|
+        counting at least a hundredth of the bracket; default eps^0.5. It tells a root from a jump
+        or a pole: a jump that small, which might be rounding, passes. So does a larger residual if
+        neighbouring floats straddle zero and the slope explains the difference of their residuals.
 
     Returns:
       ``(x, info)``. On failure x is the best point seen and ``info.status`` says why; nothing is
@@ -239,8 +241,8 @@ def newton(
     frozen = jax.tree.map(lax.stop_gradient, params)
     x = lax.stop_gradient(jnp.asarray(guess))
     x = x.astype(jnp.result_type(float, x))
-    if x.ndim > 1:
-        raise ValueError(f"guess: expected shape (n,) or (), got {x.shape}; use jax.vmap")
+    if x.ndim > 1 or not x.size:
+        raise ValueError(f"guess: expected shape (n,), n ≥ 1, or (), got {x.shape}; use jax.vmap")
     scalar, x = x.ndim == 0, jnp.atleast_1d(x)
 
     def f(x: jax.Array) -> jax.Array:

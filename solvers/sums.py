@@ -23,7 +23,7 @@ def cumulative(x: jax.Array) -> jax.Array:
         after = total + x
         return (after, (after - total) - x), after
 
-    zero = jnp.zeros_like(x[0])
+    zero = jnp.zeros(x.shape[1:], x.dtype)
     return lax.scan(add, (zero, zero), x)[1]
 
 
@@ -33,4 +33,4 @@ def _cumulative_jvp(primals: Any, tangents: Any) -> Any:
         return total + x, total + x
 
     (x,), (x_dot,) = primals, tangents
-    return cumulative(x), lax.scan(add, jnp.zeros_like(x_dot[0]), x_dot)[1]
+    return cumulative(x), lax.scan(add, jnp.zeros(x_dot.shape[1:], x_dot.dtype), x_dot)[1]

@@ -274,7 +274,7 @@ def test_enough_insiders_reveal_everything_at_once() -> None:
 def test_limit_refuses_times_outside_the_day() -> None:
     """At t ≥ 1 the formulas give negative or infinite variances: an error by name instead."""
     params = Params(num_insiders=1.0)
-    for times in (1.5, -0.1, np.nan, [0.5, 2.0], "noon", None):
+    for times in (1.5, -0.1, np.nan, [0.5, 2.0], "noon", None, 10**400):
         with pytest.raises((ValueError, TypeError), match="times"):
             holden.limit(params, times)
 
@@ -378,6 +378,25 @@ def test_gradients_three_ways(point: list[float]) -> None:
             up, down = (oracle_outputs([*x[:i], x[i] + k * h, *x[i + 1 :]]) for k in (1, -1))
             slope = [float((u - d) / (2 * h)) for u, d in zip(up, down, strict=True)]
             helpers.assert_close_by_norm(free[:, i], slope, 1e-12, f"parameter {i}")
+
+
+@float64
+@pytest.mark.parametrize("M", [0.01, 1.0, 2.0])
+@pytest.mark.parametrize("lengths", [[1, 1e3, 1e6], [1e6, 1, 1e6], [1, 1e6, 1]], ids=str)
+def test_slopes_in_an_uneven_spacing_lose_no_digits(lengths: list[float], M: float) -> None:
+    """Forward = reverse = the oracle, each output's slopes to the last digits of the largest."""
+    dt = np.array(lengths) / np.sum(lengths)
+    point = [2.5, 5.0, M, *dt]
+    forward, reverse = (np.asarray(j) for j in jacobians(jnp.asarray(point)))
+    free = forward[:, 3:] - (forward[:, 3:] @ dt)[:, None]
+    with mp.workdps(60):
+        x, h, exact = [mp.mpf(v) for v in point], mp.mpf(10) ** -18, np.empty((3, 3))
+        for i in range(3, 6):
+            up, down = (oracle_outputs([*x[:i], x[i] * (1 + k * h), *x[i + 1 :]]) for k in (1, -1))
+            exact[:, i - 3] = [(u - d) / (2 * h * x[i]) for u, d in zip(up, down, strict=True)]
+    for k, name in enumerate(OUTPUTS):
+        helpers.assert_close_by_norm(forward[k, 3:], reverse[k, 3:], 1e-13, name)
+        helpers.assert_close_by_norm(free[k], exact[k], 1e-13, name)
 
 
 @float64

@@ -286,7 +286,7 @@ def _tape(price_change: Any, signed_flow: Any, spacing: Any) -> _Tape:
 
 
 def _finite(name: str, values: Any) -> np.ndarray[Any, Any]:
-    array = np.asarray(values, dtype=jnp.result_type(float))
+    array = np.asarray(validate.array(name, values), dtype=jnp.result_type(float))
     if not np.isfinite(array).all():
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: expected finite numbers, got {array[first]} at {first}")

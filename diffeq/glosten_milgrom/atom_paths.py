@@ -54,13 +54,13 @@ def path(
 
     def trade(state: jax.Array, draws: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
         knows, side = draws
-        at = atoms.quotes_by_logs(state, values, alpha)
+        belief, at = jax.nn.softmax(state), atoms.quotes_by_logs(state, values, alpha)
         best = jnp.where(index > at.ask_index, BUY, jnp.where(index < at.bid_index, SELL, NONE))
         order = jnp.where(knows, best, side)
         state = atoms.after(state, order, at, alpha)
-        price = jnp.where(order == BUY, at.ask, at.bid)
+        profit = atoms.profit(index, order, at, values, belief, alpha)
         then = atoms.moments(values, jax.nn.softmax(state))
-        return state, (order, at.bid, at.ask, order * (values[index] - price), *then)
+        return state, (order, at.bid, at.ask, profit, *then)
 
     last, (orders, bid, ask, profit, *then) = lax.scan(trade, prior, (informed, side))
     first = atoms.moments(values, probabilities)

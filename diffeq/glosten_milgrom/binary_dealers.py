@@ -134,7 +134,8 @@ def _best(alpha: jax.Array, mu: jax.Array, k: jax.Array, law: Law) -> Best:
 
     last = _last(law, k)
     ratio = alpha * mu / (1 - alpha)
-    exists = _excess(last, ratio, law) >= 0
+    # where maximum and minimum meet in a double root, without derivative, the corner is better
+    exists = _excess(last, ratio, law) > 16 * float(jnp.finfo(k.dtype).eps)
     ratios = jnp.stack([jnp.zeros_like(ratio), jnp.where(exists, ratio, 0)])
     (textbook, inside), info = jax.vmap(
         lambda ratio: root.bracketed(lambda z, r: _excess(z, r, law), 0.7, last, ratio)

@@ -131,7 +131,8 @@ def quotes(log_probabilities: Any, params: Params) -> Quotes:
       params: its probabilities do not enter, except that they must be some.
 
     Returns:
-      :class:`~atoms.Quotes`; NaN where a traced parameter is out of domain, or alpha = 1.
+      :class:`~atoms.Quotes`; NaN where a traced parameter is out of domain, alpha = 1, or the
+      belief is none (NaN, +inf, or −inf for every atom).
 
     Raises:
       ValueError, TypeError: as :func:`solve`, or a belief of another length.
@@ -148,7 +149,8 @@ def quotes(log_probabilities: Any, params: Params) -> Quotes:
 @jax.jit
 def _quotes(log_probabilities: jax.Array, params: Params) -> Quotes:
     at = atoms.quotes_by_logs(log_probabilities, params.values, params.alpha)
-    return _poisoned(at, in_domain(params), params)
+    ok = in_domain(params) & _possible(log_probabilities)
+    return _poisoned(at, ok, (params, jax.nn.softmax(log_probabilities)))
 
 
 def update(log_probabilities: Any, order: Any, params: Params) -> jax.Array:
@@ -182,7 +184,9 @@ def _update(log_probabilities: jax.Array, order: jax.Array, params: Params) -> j
     known = (order == BUY) | (order == SELL) | (order == NONE)
     at = atoms.quotes_by_logs(log_probabilities, params.values, params.alpha)
     moved = atoms.after(log_probabilities, order, at, params.alpha)
-    return poison(jnp.where(known, moved, jnp.nan), in_domain(params), params)
+    ok = in_domain(params) & _possible(log_probabilities)
+    moving = params, jax.nn.softmax(log_probabilities)
+    return poison(jnp.where(known, moved, jnp.nan), ok, moving)
 
 
 def residual(quotes: Any, log_probabilities: Any, params: Params) -> Residual:
@@ -208,8 +212,9 @@ def residual(quotes: Any, log_probabilities: Any, params: Params) -> Residual:
 
 @jax.jit
 def _residual(at: Quotes, log_probabilities: jax.Array, params: Params) -> Residual:
-    found = atoms.residual_at(at, params.values, jax.nn.softmax(log_probabilities), params.alpha)
-    return poison(found, in_domain(params), params)
+    p = jax.nn.softmax(log_probabilities)
+    found = atoms.residual_at(at, params.values, p, params.alpha)
+    return poison(found, in_domain(params) & _possible(log_probabilities), (params, p))
 
 
 def simulate(key: jax.Array, params: Params, *, num_trades: int, num_paths: int = 1) -> Paths:
@@ -292,7 +297,12 @@ def _state(log_probabilities: Any, params: Params) -> jax.Array:
     return jnp.asarray(at, params.values.dtype)
 
 
-def _poisoned(result: Any, ok: jax.Array, params: Params) -> Any:
+def _possible(log_probabilities: jax.Array) -> jax.Array:
+    """Whether these are the logs of a belief: none NaN or +inf, some above −inf."""
+    return jnp.isfinite(jnp.max(log_probabilities))
+
+
+def _poisoned(result: Any, ok: jax.Array, params: Any) -> Any:
     """A NamedTuple with its floats poisoned; integers and bools cannot be."""
     return type(result)(
         *(poison(x, ok, params) if jnp.issubdtype(x.dtype, jnp.floating) else x for x in result)

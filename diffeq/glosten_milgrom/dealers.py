@@ -100,6 +100,8 @@ def residual(ask: Any, params: Params, *, num_dealers: int, noise: str = "normal
     params = gaussian_elastic.validated(params)
     private_values.law(noise)
     ask = validate.array("ask", ask)
+    if ask is None:
+        raise TypeError("ask: expected a number, got None")
     if np.shape(ask) != ():
         raise ValueError(f"ask: expected a scalar, got {np.shape(ask)}; use jax.vmap")
     monopoly = validate.count("num_dealers", num_dealers) == 1
@@ -188,11 +190,14 @@ def _search_points(alpha: jax.Array, kappa: jax.Array, noise: str) -> jax.Array:
 def _residual(ask: jax.Array, params: Params, monopoly: bool, noise: str) -> jax.Array:
     m, sd, alpha, s = params
     law, a, z = LAWS[noise], (ask - m) / sd, (ask - m) / s
-    S, tail = law.survival(z), LAWS["normal"].survival(a)
+    # over the larger of S and what goes with alpha: far from the mean both underflow
+    log_S, log_lost = law.log_survival(z), LAWS["normal"].log_survival(a) if monopoly else log_J(a)
+    log_unit = jnp.maximum(log_S, log_lost)
+    S, lost = jnp.exp(log_S - log_unit), jnp.exp(log_lost - log_unit)
     if monopoly:
-        terms = [(1 - alpha) * S, -(1 - alpha) * z * S * law.hazard(z), alpha * tail]
+        terms = [(1 - alpha) * S, -(1 - alpha) * z * S * law.hazard(z), alpha * lost]
     else:
-        terms = [(1 - alpha) * S * a, -alpha * jnp.exp(log_J(a))]
+        terms = [(1 - alpha) * S * a, -alpha * lost]
     scale = jnp.max(jnp.abs(jnp.stack(terms)))
     unfair = jnp.abs(jnp.sum(jnp.stack(terms))) / jnp.where(scale > 0, scale, 1)
     return poison(unfair, in_domain(params), params)

@@ -61,7 +61,8 @@ def quotes(log_probabilities: Any, params: Params) -> Quotes:
       params: scalars; mu_0 enters by the value without an event, event_probability does not enter.
 
     Returns:
-      :class:`~trade_size.Quotes`, scalars; NaN where a traced parameter is outside its domain.
+      :class:`~trade_size.Quotes`, scalars; NaN where a traced parameter is outside its domain, or
+      the belief is none (NaN, +inf, or −inf for all three).
 
     Raises:
       ValueError, TypeError: a concrete parameter is out of domain or batched, or another shape.
@@ -74,8 +75,9 @@ def quotes(log_probabilities: Any, params: Params) -> Quotes:
 
 @jax.jit
 def _quotes(state: jax.Array, params: Params) -> Quotes:
-    found = informed_size.quotes_at(_belief(state), params)
-    return informed_size.poisoned(found, in_domain(params), params)
+    at = _belief(state)
+    found = informed_size.quotes_at(at, params)
+    return informed_size.poisoned(found, _ok(state, params), (params, at))
 
 
 def expected_value(log_probabilities: Any, params: Params) -> jax.Array:
@@ -88,7 +90,7 @@ def expected_value(log_probabilities: Any, params: Params) -> jax.Array:
 def _value(state: jax.Array, params: Params) -> jax.Array:
     at, mu = _belief(state), params.mu_0
     low, high = at.low + at.none * (1 - mu), at.high + at.none * mu
-    return poison(low * params.V_L + high * params.V_H, in_domain(params), params)
+    return poison(low * params.V_L + high * params.V_H, _ok(state, params), (params, at))
 
 
 def order_probabilities(log_probabilities: Any, params: Params) -> OrderProbabilities:
@@ -102,7 +104,7 @@ def _chances(state: jax.Array, params: Params) -> OrderProbabilities:
     at = _belief(state)
     found = informed_size.quotes_at(at, params)
     chances = [informed_size.order_probability(order, found, at, params) for order in ORDERS]
-    return OrderProbabilities(*poison(chances, in_domain(params), params))
+    return OrderProbabilities(*poison(chances, _ok(state, params), (params, at)))
 
 
 def update(log_probabilities: Any, order: Any, params: Params) -> jax.Array:
@@ -134,7 +136,8 @@ def update(log_probabilities: Any, order: Any, params: Params) -> jax.Array:
 def _update(state: jax.Array, order: jax.Array, params: Params) -> jax.Array:
     known = (jnp.abs(order) == 1) | (jnp.abs(order) == 2)
     then = _after(state, order, params)
-    return poison(jnp.where(known, then, jnp.nan), in_domain(params), params)
+    moving = params, _belief(state)
+    return poison(jnp.where(known, then, jnp.nan), _ok(state, params), moving)
 
 
 def _after(state: jax.Array, order: jax.Array, params: Params) -> jax.Array:
@@ -174,7 +177,12 @@ def _residual(found: Quotes, state: jax.Array, params: Params) -> Residual:
         expected += chance * jnp.exp(_after(state, jnp.array(order), params))
     gap = jnp.max(jnp.abs(expected - now) / jnp.where(now > 0, now, 1))
     conditions = informed_size.conditions(found, at, params)
-    return poison(Residual(*conditions, gap), in_domain(params), params)
+    return poison(Residual(*conditions, gap), _ok(state, params), (params, at))
+
+
+def _ok(state: jax.Array, params: Params) -> jax.Array:
+    """In the domain, and the state the logs of a belief: none NaN or +inf, some above −inf."""
+    return in_domain(params) & jnp.isfinite(jnp.max(state))
 
 
 def _belief(state: jax.Array) -> Belief:

@@ -181,7 +181,10 @@ def on_grid(params: Params, *, num_atoms: int, width: float = 8.0) -> continuous
       width: in standard deviations, static, > 0.
     """
     params, num_atoms = validated(params), validate.count("num_atoms", num_atoms, minimum=2)
-    validate.positive("width", np.asarray(width, float))
+    width = validate.array("width", width)
+    if np.shape(width) != ():
+        raise ValueError(f"width: expected a scalar, got shape {np.shape(width)}")
+    validate.positive("width", width)
     z = np.linspace(-width, width, num_atoms)
     weights = np.exp(-z * z / 2)
     values = params.m + params.sd * jnp.asarray(z, params.m.dtype)

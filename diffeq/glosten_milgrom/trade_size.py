@@ -142,7 +142,8 @@ def quotes(log_odds: Any, params: Params) -> Quotes:
 
     Returns:
       :class:`Quotes`, of the shape of the log-odds; good for log-odds in [−700, 700] in float64,
-      [−80, 80] in float32. NaN where a traced parameter is out of domain or event_probability < 1.
+      [−80, 80] in float32. NaN where a traced parameter is out of domain or event_probability < 1,
+      and at NaN log-odds.
 
     Raises:
       ValueError, TypeError: as :func:`solve`; a concrete event_probability below 1.
@@ -156,7 +157,7 @@ def quotes(log_odds: Any, params: Params) -> Quotes:
 
 @jax.jit
 def _quotes(log_odds: jax.Array, params: Params) -> Quotes:
-    ok = in_domain(params) & (params.event_probability == 1)
+    ok = in_domain(params) & (params.event_probability == 1) & ~jnp.isnan(log_odds)
     return poisoned(quotes_at(_belief(log_odds), params), ok, params)
 
 

@@ -36,15 +36,15 @@ def _local(y: jax.Array, M: jax.Array) -> Local:
     return Local(y * per_t, r, (t + M) * per_t, t * t * quotient, jnp.sqrt(r), shrink)
 
 
-def _rents(local: Local, root_dt: jax.Array) -> jax.Array:
+def rents(q: jax.Array, root_r: jax.Array, shrink: jax.Array, root_dt: jax.Array) -> jax.Array:
     """delta_n in units of sigma_u sd(v − p_n): in range where delta is not."""
 
     def earlier_rent(rent: jax.Array, n: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         q, root_r, shrink, root_dt = n
         return (rent + q * root_r * shrink * root_dt) * shrink, rent
 
-    auctions = local.q, local.root_r, local.shrink, root_dt
-    return lax.scan(earlier_rent, jnp.zeros_like(local.q[0]), auctions, reverse=True)[1]
+    auctions = q, root_r, shrink, root_dt
+    return lax.scan(earlier_rent, jnp.zeros_like(q[0]), auctions, reverse=True)[1]
 
 
 def _deviations(local: Local) -> jax.Array:
@@ -72,22 +72,22 @@ def forward(params: Market, dt: jax.Array, y: jax.Array) -> Fields:
     has_alpha, has_delta = after > 0, after > 1
     root_dt = jnp.sqrt(dt)
     local = _local(y, M)
-    rents = _rents(local, root_dt)
     unit = _deviations(local)
 
     q, r, more, left, root_r, shrink = local
+    rent = rents(q, root_r, shrink, root_dt)
     over_su, sd = (sigma_v / sigma_u) * unit, sigma_v * (unit * shrink)
     under_su = root_r * (1 / M) / over_su
     lambda_, beta = over_su * (root_r * left * (1 / root_dt)), under_su * (1 / root_dt)
     alpha = jnp.where(has_alpha, under_su * (y * more * root_dt), 0.0)  # q_n/lambda_n
-    levels = lambda_, beta, alpha, sigma_u * rents * sd, sd * sd
+    levels = lambda_, beta, alpha, sigma_u * rent * sd, sd * sd
 
     log_Sigma = 2 * jnp.log(sigma_v) - sums.cumulative(jnp.log1p(r))
     log_su = jnp.log(sigma_u)
     log_lambda = (jnp.log(r) - jnp.log1p(r) + log_Sigma - jnp.log(dt)) / 2 - log_su
     log_beta = log_lambda + 2 * log_su - jnp.log(M) - log_Sigma
     log_alpha = jnp.where(has_alpha, _log_if(has_alpha, q) - log_lambda, -jnp.inf)
-    log_delta = jnp.where(has_delta, _log_if(has_delta, rents) + log_su + log_Sigma / 2, -jnp.inf)
+    log_delta = jnp.where(has_delta, _log_if(has_delta, rent) + log_su + log_Sigma / 2, -jnp.inf)
     return *levels, log_lambda, log_beta, log_Sigma, log_alpha, log_delta
 
 

@@ -1,7 +1,7 @@
 """The equilibrium and its derivatives, exact and of every order.
 
 A large batch is walked in cache-sized blocks, with the derivative in M too; derivatives in the
-spacing take the plain way.
+spacing take a way of their own (:mod:`diffeq.two_pass.unequal`).
 """
 
 import functools
@@ -13,6 +13,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from diffeq.check import Info, poison, poisoned_one
+from diffeq.two_pass import unequal
 from diffeq.two_pass.backward_pass import accurate, chain
 from diffeq.two_pass.forward_pass import by_log, forward
 from diffeq.two_pass.market import Fields, Market, in_domain
@@ -49,6 +50,13 @@ def _lanes(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     return fields, Info(ok, residual)
 
 
+def _spaced(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    """:func:`_plain`, whose derivatives in dt lose no digits; for derivatives only."""
+    fields, residual = unequal.equilibrium(params, dt)
+    ok = accurate(residual) & in_domain(params, dt)
+    return poison(fields, ok, (params, dt)), Info(ok, residual)
+
+
 def _by_logs(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     """``solve``, with derivatives that stay in range where the factors of a level do not."""
     fields, info = solve(params, dt)
@@ -77,7 +85,7 @@ def _slope_of(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Fields
 
 @_with_slope.defjvp
 def _with_slope_jvp(primals: Any, tangents: Any) -> Any:
-    return jax.jvp(functools.partial(_slope_of, _plain), primals, tangents)
+    return jax.jvp(functools.partial(_slope_of, _spaced), primals, tangents)
 
 
 # Powers of (sigma_v, sigma_u) in lambda, beta, alpha, delta, Sigma; then in the order of the logs
@@ -91,7 +99,7 @@ def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
     (params, dt), (moves, dt_dot) = primals, tangents
     if not isinstance(dt_dot, SymbolicZero):
         moves = jax.tree.map(_instantiated, moves, params)
-        return jax.jvp(functools.partial(_by_logs, _plain), primals, (moves, dt_dot))
+        return jax.jvp(functools.partial(_by_logs, _spaced), primals, (moves, dt_dot))
     fields, slopes, info = _with_slope(params, dt)
     v, u, M, p = (_instantiated(move, at) for move, at in zip(moves, params, strict=True))
     v, u = v / params.sigma_v, u / params.sigma_u

@@ -171,3 +171,12 @@ def test_a_fit_without_a_maximum_does_not_converge():
     """One price change, which the level of impact fits exactly."""
     fit = insiders.calibrate_tape([1.0], [1.0], num_starts=1)
     assert not fit.converged and fit.params.sigma_e < 1e-6
+
+
+@pytest.mark.parametrize("values", ["a", ["a", "b"], [1.0, 1j], [True, False]], ids=str)
+def test_what_is_no_path_of_numbers_is_named(values):
+    """Text, complex numbers and flags are refused by the argument's name."""
+    with pytest.raises(TypeError, match="impact"):
+        insiders.calibrate_impact_path(values)
+    with pytest.raises(TypeError, match="price_change"):
+        insiders.calibrate_tape(values, [1.0, 2.0])

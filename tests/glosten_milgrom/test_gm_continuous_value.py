@@ -154,6 +154,19 @@ def test_the_residual_sees_a_wrong_quote() -> None:
     )
 
 
+def test_a_price_next_to_an_atom_has_a_residual_of_roundings() -> None:
+    """Near alpha = 1 the bid is V_L to a rounding: the few uninformed alone were its scale."""
+    q = 1e-6 if X64 else 1e-4
+    likely = array([1 - 4 * q, q, q, q, q])
+    for rest in np.geomspace(8 * EPS, 1e-2, 60):
+        assert float(solve_grid(VALUES, likely, 1 - rest).info.residual) < 20 * EPS
+    params = grid.Params(array(VALUES), array(PRIOR), array(0.999))  # a wrong price is still seen
+    state = jnp.log(params.probabilities)
+    at = grid.quotes(state, params)
+    for wrong in (at._replace(ask=at.ask - 0.1), at._replace(ask=at.ask + 1)):
+        assert float(grid.residual(wrong, state, params).ask) > 1e-4
+
+
 def test_bayes_by_enumeration() -> None:
     alpha, p = 0.3, PRIOR.copy()
     params = grid.Params(array(VALUES), array(PRIOR), array(alpha))
@@ -180,6 +193,17 @@ def test_the_unexplained_order_teaches_nothing() -> None:
         assert_same_bits(grid.update(sure, order, two), sure)
     at = grid.quotes(sure, two)
     assert float(at.bid) == float(at.ask) == float(at.value) == 110.0 and float(at.spread) == 0
+
+
+@pytest.mark.parametrize("state", [[np.nan, 0, 0, 0, 0], [np.inf, 0, 0, 0, 0], [-np.inf] * 5])
+def test_no_belief_is_nan_throughout(state: list[float]) -> None:
+    """P(purchase) was once .35 there, and the log-probabilities after an order −inf."""
+    params = grid.Params(array(VALUES), array(PRIOR), array(0.3))
+    at = grid.quotes(array(state), params)
+    assert np.isnan([float(getattr(at, name)) for name in FLOATS]).all()
+    for order in (-1, 0, 1):
+        assert np.isnan(grid.update(array(state), order, params)).all()
+    assert np.isnan(list(map(float, grid.residual(at, array(state), params)))).all()
 
 
 def test_a_long_history_does_not_underflow() -> None:
@@ -311,6 +335,24 @@ def test_simulated_markets_are_fair_and_calibrated() -> None:
         for x in (opening.sell_probability, opening.no_trade_probability, opening.buy_probability)
     ]
     assert_mean(np.stack(chances, axis=1), expected, "first orders")
+
+
+def test_simulated_profits_do_not_depend_on_where_prices_are() -> None:
+    """V − ask from the atoms, not from two large prices: once 1/16 off at 1e6 in float32."""
+    far, near = (
+        grid.simulate(
+            jax.random.key(1),
+            grid.Params(array(VALUES + shift), array(PRIOR), array(0.3)),
+            num_trades=20,
+            num_paths=50,
+        )
+        for shift in (2.0**20, 0.0)
+    )
+    np.testing.assert_array_equal(far.order, near.order)
+    np.testing.assert_array_equal(far.profit, near.profit)
+    price = np.where(near.order == 1, near.ask, near.bid)
+    expected = near.order * (np.asarray(near.value)[:, None] - price)
+    assert np.abs(near.profit - expected).max() < 1e3 * EPS
 
 
 # The Gaussian
@@ -466,6 +508,10 @@ def test_gaussian_out_of_domain() -> None:
         gaussian.solve(gaussian.Params(sd=0.0))
     with pytest.raises(ValueError, match="num_atoms"):
         gaussian.on_grid(gaussian.Params(), num_atoms=1)
+    with pytest.raises(ValueError, match="width: expected a scalar"):
+        gaussian.on_grid(gaussian.Params(), num_atoms=3, width=np.ones(2))
+    with pytest.raises(TypeError, match="width"):
+        gaussian.on_grid(gaussian.Params(), num_atoms=3, width="a")
 
 
 def test_ten_thousand_lanes_in_a_moment() -> None:

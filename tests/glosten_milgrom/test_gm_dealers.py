@@ -73,6 +73,16 @@ def test_reference():
         assert float(dealers.residual(solution.ask + 0.1, p, num_dealers=n)) > 1e-3
 
 
+def test_the_residual_far_from_the_mean():
+    """Both sides of the condition underflow there: that was once no residual."""
+    for n in (1, 2):
+        for ask in (20.0, 60.0, 1e4):
+            assert float(dealers.residual(ask, Params(alpha=0.3, s=0.9), num_dealers=n)) > 0.1
+            assert float(dealers.residual(ask, Params(alpha=0.3, s=1.5), num_dealers=n)) > 0.1
+    with pytest.raises(TypeError, match="ask: expected a number, got None"):
+        dealers.residual(None, Params(), num_dealers=2)
+
+
 @pytest.mark.parametrize("noise", NOISES)
 def test_best_against_a_dense_search(noise):
     """The profit, by scipy, is nowhere larger on 20 000 points; and the monopolist quotes wider."""
@@ -221,6 +231,30 @@ def test_binary_beyond_and_corner():
     assert float(one.ask[1]) == 110 and float(one.bid[1]) == 90
     bad = binary_markets(p._replace(alpha=np.resize(np.array([1, 0.3], FLOAT), N)), 1, "normal")
     assert np.isnan(bad.ask[0]) and not bool(bad.info.converged[0]) and bool(bad.info.converged[1])
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_binary_corner_where_the_interior_maximum_vanishes(noise):
+    """alpha mu/(1−alpha) = max of z f(z) − S(z), a double root: once NaN, though not the best."""
+    with mp.workdps(30):
+        z = mp.sqrt(2) if noise == "normal" else mp.findroot(lambda z: z * mp.tanh(z / 2) - 2, 2.4)
+        S = mp.ncdf(-z) if noise == "normal" else 1 / (1 + mp.exp(z))
+        f = mp.npdf(z) if noise == "normal" else S * (1 - S)
+        ratio = z * f - S
+        alpha = FLOAT(2 * ratio / (1 + 2 * ratio))
+    alphas = [alpha]
+    for end in (FLOAT(0), FLOAT(1)):
+        for _ in range(31):
+            alphas.append(np.nextafter(alphas[-1], end))
+        alphas.append(alpha)
+    p = lanes(elastic.Params, V_L=-1, V_H=1, alpha=np.array(alphas[:N]), s=0.3)
+
+    def of(p):
+        return prices(binary_dealers.solve(p, num_dealers=1, noise=noise))
+
+    one, slopes = binary_markets(p, 1, noise), jax.jit(jax.vmap(jax.jacrev(of)))(p)
+    assert np.all(one.info.converged) and np.all(np.asarray(one.ask_at) == CORNER)
+    assert np.isfinite(np.stack(slopes)).all()
 
 
 @pytest.mark.float64

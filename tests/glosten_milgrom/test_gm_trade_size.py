@@ -498,6 +498,22 @@ def test_flags_and_poison_stay_in_their_lane() -> None:
         diffeq.check(jax.tree.map(lambda x: x[:4], found))
 
 
+def test_no_belief_is_nan_throughout() -> None:
+    """P(large | informed) was once 1 there, and log-probabilities after an order −inf."""
+    params = sizes.Params(*map(array, sizes.Params(event_probability=0.7)))
+    for state in ([np.nan, 0, 0], [np.inf, 0, 0], [-np.inf] * 3):
+        at = events.quotes(array(state), params)
+        chances = events.order_probabilities(array(state), params)
+        assert np.isnan([float(getattr(at, name)) for name in FLOATS]).all()
+        assert np.isnan(list(map(float, chances))).all()
+        assert np.isnan(float(events.expected_value(array(state), params)))
+        assert np.isnan(events.update(array(state), 2, params)).all()
+        assert np.isnan(list(map(float, events.residual(at, array(state), params)))).all()
+    found = sizes.quotes(array([np.nan, 0]), sizes.Params(*map(array, sizes.Params())))
+    for name in FLOATS:
+        assert (np.isnan(getattr(found, name)) == [True, False]).all()
+
+
 def test_log_odds_need_a_certain_event() -> None:
     with pytest.raises(ValueError, match="event_uncertainty"):
         sizes.quotes(0.0, sizes.Params(event_probability=0.5))

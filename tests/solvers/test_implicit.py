@@ -153,3 +153,60 @@ def test_tridiagonal_systems() -> None:
         np.testing.assert_allclose(
             x, np.linalg.solve(M, b), rtol=50 * float(jnp.finfo(x.dtype).eps)
         )
+
+
+def decayed(step):  # noqa: ANN001, ANN202
+    """y' = −k y by implicit Euler steps in a scan: each starts where the one before ended."""
+
+    def end(k: jax.Array) -> jax.Array:
+        def one(y: jax.Array, h: jax.Array) -> tuple[jax.Array, None]:
+            return step(y, h, k), None
+
+        return jax.lax.scan(one, jnp.ones(()), jnp.asarray([0.1, 0.3, 0.2]))[0]
+
+    return end
+
+
+def closed_over(y: jax.Array, h: jax.Array, k: jax.Array) -> jax.Array:
+    found = jax.lax.stop_gradient(y / (1 + h * k))
+    return implicit.attach(lambda x, y: x - y + h * k * x, found, y)
+
+
+def handed_over(y: jax.Array, h: jax.Array, k: jax.Array) -> jax.Array:
+    found = jax.lax.stop_gradient(y / (1 + h * k))
+    return implicit.attach(lambda x, at: x - at[0] + at[1] * at[2] * x, found, (y, h, k))
+
+
+@pytest.mark.parametrize("step", [closed_over, handed_over])
+def test_higher_derivatives_in_a_scan(step) -> None:  # noqa: ANN001
+    """Reverse passes through a scan, in any order with forward ones, against the closed form.
+
+    A reverse pass of a scan drops the rules of custom derivatives in its body (jax 0.10): a
+    reference with a rule of its own would be as wrong as what it is to check.
+    """
+    forward, reverse = jax.jacfwd, jax.jacrev
+    closed = decayed(lambda y, h, k: y / (1 + h * k))
+    k = jnp.asarray([0.4, 2.0])
+    second, third = forward(forward(closed)), forward(forward(forward(closed)))
+    for first in (forward, reverse):
+        for then in (forward, reverse):
+            twice = lambda f, first=first, then=then: then(first(f))  # noqa: E731
+            got = jax.jit(jax.vmap(twice(decayed(step))))(k)
+            helpers.assert_close(got, jax.vmap(second)(k), 1e-13, f"{first} {then}")
+    for last in (forward, reverse):
+        got = jax.jit(jax.vmap(last(reverse(reverse(decayed(step))))))(k)
+        helpers.assert_close(got, jax.vmap(third)(k), 1e-13, f"third, {last}")
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_a_residual_in_any_unit_has_the_same_derivatives(unit: float) -> None:
+    """The slope's square may leave the range of floats: curvature of x = sqrt(2a), all the same."""
+
+    def x(a: jax.Array) -> jax.Array:
+        found = jax.lax.stop_gradient(jnp.sqrt(2 * a))
+        return implicit.attach(lambda x, a: unit * (x * x - 2 * a), found, a)
+
+    a = jnp.asarray(0.7)
+    helpers.assert_close(jax.grad(x)(a), (2 * 0.7) ** -0.5, 1e-14)
+    helpers.assert_close(jax.hessian(x)(a), -((2 * 0.7) ** -1.5), 1e-14)
+    helpers.assert_close(jax.jacrev(jax.jacrev(x))(a), -((2 * 0.7) ** -1.5), 1e-14)

@@ -108,6 +108,21 @@ def test_derivatives_three_ways() -> None:
     assert np.all(forward[0, :, 4] == 0)
 
 
+@pytest.mark.float64
+def test_second_derivatives() -> None:
+    """Of y = 1/(1/y_0 − k t), in k and y_0, forwards and backwards, against the closed form."""
+
+    def found(x: jax.Array) -> jax.Array:
+        rate = lambda y, k, _: (k * y * y, ())  # noqa: E731
+        return stiff(rate, x[1:], jnp.asarray([0.5]), x[0], first_step=0.01, scale=1.0).y[0, 0]
+
+    x = jnp.asarray([0.4, 1.2])
+    expected = jax.hessian(lambda x: 1 / (1 / x[1] - 0.5 * x[0]))(x)
+    for first in (jax.jacfwd, jax.jacrev):
+        for then in (jax.jacfwd, jax.jacrev):
+            helpers.assert_close(jax.jit(then(first(found)))(x), expected, 1e-8, f"{first} {then}")
+
+
 def test_a_solution_that_ends_is_flagged() -> None:
     """y' = y² has y = 1/(1 − t): good before t = 1, NaN at and after; lanes do not meet."""
 

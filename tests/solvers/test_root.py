@@ -240,6 +240,19 @@ def in_scan(fn):  # noqa: ANN001, ANN202
     return scanned
 
 
+def one_by_one(fn):  # noqa: ANN001, ANN202
+    """What ``in_scan`` sums, without a scan: a custom_jvp loses its rule to a scan's reverse."""
+
+    def summed(theta: jax.Array) -> jax.Array:
+        x = total = jnp.zeros((), theta.dtype)
+        for _ in range(3):
+            x = fn(jnp.stack([theta[0] + x, theta[1]]))
+            total = total + x
+        return total
+
+    return summed
+
+
 MODES = {
     "value": lambda f: f,
     "forward": jax.jacfwd,
@@ -252,13 +265,16 @@ MODES = {
 
 @pytest.mark.float64
 @pytest.mark.parametrize(
-    ("mode", "wrap"),
-    [*((m, lambda f: f) for m in MODES), *((m, in_scan) for m in ("value", "reverse", "hessian"))],
+    ("mode", "wrap", "wrap_hand"),
+    [
+        *((m, lambda f: f, lambda f: f) for m in MODES),
+        *((m, in_scan, one_by_one) for m in ("value", "reverse", "hessian", "reverse twice")),
+    ],
 )
-def test_derivative_is_the_implicit_one_in_every_mode(mode, wrap) -> None:  # noqa: ANN001
+def test_derivative_is_the_implicit_one_in_every_mode(mode, wrap, wrap_hand) -> None:  # noqa: ANN001
     """custom_root and an independent custom_jvp agree: value, slope, Hessian × jit, vmap, scan."""
     thetas = jnp.asarray([[1.0, 0.3], [2.0, 1.1], [0.1, 2.0]])
-    ours, hand = (MODES[mode](wrap(fn)) for fn in (by_bracket, by_hand))
+    ours, hand = MODES[mode](wrap(by_bracket)), MODES[mode](wrap_hand(by_hand))
     batch = jax.jit(jax.vmap(ours))(thetas)
     helpers.assert_close(batch, jax.jit(jax.vmap(hand))(thetas), 1e-13, "by hand")
     if mode in ("value", "reverse"):
@@ -475,6 +491,8 @@ def test_newton_refuses_a_matrix_guess() -> None:
     """A batch of guesses is vmap's business."""
     with pytest.raises(ValueError, match="vmap"):
         root.newton(rosenbrock, jnp.ones((2, 2)), 1.0)
+    with pytest.raises(ValueError, match="guess: expected shape"):
+        root.newton(rosenbrock, jnp.ones(0), 1.0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.float64)])

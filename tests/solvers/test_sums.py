@@ -32,3 +32,9 @@ def test_the_derivative_is_the_sum_of_derivatives() -> None:
     lanes = np.stack([x, 2 * x])
     slopes = jax.vmap(jax.grad(total))(jnp.asarray(lanes))
     np.testing.assert_allclose(slopes, 2 * weight * lanes, rtol=1e-6)
+
+
+def test_of_nothing_is_nothing() -> None:
+    """No terms, no sums; nor derivatives."""
+    assert sums.cumulative(jnp.zeros((0, 3))).shape == (0, 3)
+    assert jax.jacrev(sums.cumulative)(jnp.zeros(0)).shape == (0, 0)

@@ -1,0 +1,68 @@
+"""The equilibrium as a function of the spacing, so that its derivatives in dt lose no digits.
+
+In y_n = q_n/(1 − 2q_n) an auction much shorter than the next has y_n ∝ 1/dt_n: its partial
+derivatives, of order 1/dt_n each, cancel down to what is left. w_n = y_n dt_n stays finite:
+
+    q = w/(dt + 2w),    r = M dt/(dt + 2w),    r/(dt (1 + r)) = M/((1 + M) dt + 2w).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffeq.two_pass.backward_pass import backward, ratios
+from diffeq.two_pass.forward_pass import forward, log_but_last, rents
+from diffeq.two_pass.market import Fields, Market
+from solvers import implicit, sums
+
+
+def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, jax.Array]:
+    """The fields of :class:`diffeq.auctions.Solution`, and the largest residual of the chain.
+
+    The logs carry the derivatives; the levels, which have none, are the forward pass's.
+
+    Args:
+      params: scalars.
+      dt: lengths of the auctions, shape (N,).
+    """
+    fixed, fixed_dt = lax.stop_gradient((params, dt))
+    y, residual = backward(fixed.num_insiders, ratios(fixed_dt))
+    per_unit = 1 / (fixed_dt * (1 + y))  # units, constant, in which each auction's dt + w is 1
+    d = dt * per_unit
+    w = _chain(y * fixed_dt * per_unit, params.num_insiders, d, per_unit)
+    levels = forward(fixed, fixed_dt, y)[:5]
+    return (*levels, *_logs(params, dt, d, w, per_unit)), residual
+
+
+def _chain(w: jax.Array, num_insiders: jax.Array, d: jax.Array, per_unit: jax.Array) -> jax.Array:
+    """w with its derivative in M and in d, the lengths dt; both in each auction's unit."""
+    earlier_units = per_unit[1:] / per_unit[:-1]
+
+    def residual(w: jax.Array, theta: tuple[jax.Array, jax.Array]) -> jax.Array:
+        # W² (2W + (1+M) D) = k D (2W + D)², W and D of the earlier auction, cleared of denominators
+        M, d = theta
+        W, D, w_next, d_next = w[:-1], d[:-1], w[1:], d[1:]
+        left = ((d_next + M * d_next + 2 * w_next) * W) ** 2 * (2 * W + D + M * D)
+        right = ((d_next + w_next) * (2 * W + D)) ** 2 * (d_next + 2 * w_next)
+        return jnp.concatenate([earlier_units * left - right, w[-1:]])
+
+    solve = implicit.upper_bidiagonal
+    return implicit.attach(residual, w, (num_insiders, d), tangent_solve=solve)
+
+
+def _logs(params: Market, dt: jax.Array, d: jax.Array, w: jax.Array, per_unit: jax.Array) -> Fields:
+    """Logs of lambda, beta, Sigma, alpha, delta; d and w in units of their own."""
+    sigma_v, sigma_u, M, _ = params
+    log_M, log_su = jnp.log(M), jnp.log(sigma_u)
+    twice, whole = d + 2 * w, d + M * d + 2 * w
+    r = M / (1 + 2 * (w / d))
+    log_Sigma = 2 * jnp.log(sigma_v) - sums.cumulative(jnp.log1p(r))
+    per_dt = log_M - jnp.log(whole) + jnp.log(per_unit)  # log of r/(dt (1 + r))
+    log_lambda = (per_dt + log_Sigma) / 2 - log_su
+    log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
+    # alpha_n by what comes after it: (1 − q)/(lambda [M(1 − 2q) + 1]²) of auction n + 1
+    before = jnp.log(d + w) + jnp.log(twice) - 2 * jnp.log(whole) - log_lambda
+    log_alpha = jnp.append(before[1:], -jnp.inf)
+    in_units = rents(w / twice, jnp.sqrt(M * d / twice), lax.rsqrt(1 + r), jnp.sqrt(dt))
+    log_delta = log_but_last(in_units, 2, log_su + log_Sigma / 2)
+    return log_lambda, log_beta, log_Sigma, log_alpha, log_delta
