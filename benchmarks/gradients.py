@@ -33,12 +33,21 @@ def run(size: float) -> Iterator[Comparison]:
                 target="≤ 4",
                 runs=21 if size == 1 else 3,
             )
+        spacing = jnp.asarray(rng.dirichlet(np.full(NUM_AUCTIONS, 3.0), batch))
+        forward, reverse = jax.jit(jax.vmap(_sum)), jax.jit(jax.vmap(jax.grad(_sum, (0, 1))))
+        yield compare(
+            f"the same of {batch} markets with lengths of auctions of their own, in these too",
+            lambda reverse=reverse, params=params, spacing=spacing: reverse(params, spacing),
+            lambda forward=forward, params=params, spacing=spacing: forward(params, spacing),
+            target="≤ 4",
+            runs=21 if size == 1 else 3,
+        )
 
 
 def _first_impact(params: holden.Params) -> Any:
     return holden.solve(params, num_auctions=NUM_AUCTIONS).lambda_[0]
 
 
-def _sum(params: holden.Params) -> Any:
-    solution = holden.solve(params, num_auctions=NUM_AUCTIONS)
+def _sum(params: holden.Params, spacing: Any = None) -> Any:
+    solution = holden.solve(params, num_auctions=NUM_AUCTIONS, spacing=spacing)
     return sum(jnp.sum(field) for field in solution[:5])

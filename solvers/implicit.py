@@ -62,11 +62,20 @@ def attach(
         )
         return solution
 
-    # the reverse pass of a scan forgets the derivative rules of what stands open in its body: a
-    # second derivative would silently lack terms. A checkpoint keeps them through one such pass
+    return in_scans(finished)(x_star, params)
+
+
+def in_scans(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn``, whose rules of differentiation hold in the body of a ``lax.scan`` too.
+
+    The reverse pass of a scan forgets the custom rules of what stands open in its body: a second
+    derivative would silently lack terms. A checkpoint, which here computes nothing anew, keeps them
+    through one such pass.
+    """
+    save = jax.checkpoint_policies.everything_saveable
     for _ in range(_REVERSES):
-        finished = jax.checkpoint(finished, prevent_cse=False)
-    return finished(x_star, params)
+        fn = jax.checkpoint(fn, prevent_cse=False, policy=save)
+    return fn
 
 
 def dense(jacobian_map: LinearMap, b: Any) -> Any:
@@ -157,12 +166,11 @@ def upper_bidiagonal(jacobian_map: LinearMap, b: jax.Array) -> jax.Array:
     two probes, one on the even and one on the odd entries; back substitution then runs from the
     last row up: a backward recursion's tangent system.
     """
-    row = np.arange(b.shape[0]).reshape(-1, *[1] * (b.ndim - 1))
-    even = jnp.asarray(np.broadcast_to(row % 2 == 0, b.shape), b.dtype)
-    odd = 1 - even
-    on_even, on_odd = jacobian_map(even), jacobian_map(odd)
-    diagonal = even * on_even + odd * on_odd
-    above = odd * on_even + even * on_odd
+    is_even = (np.arange(b.shape[0]) % 2 == 0).reshape(-1, *[1] * (b.ndim - 1))
+    probes = (jnp.broadcast_to(jnp.asarray(x, b.dtype), b.shape) for x in (is_even, ~is_even))
+    on_even, on_odd = map(jacobian_map, probes)
+    diagonal = jnp.where(is_even, on_even, on_odd)
+    above = jnp.where(is_even, on_odd, on_even)
 
     def substitute(x_next: jax.Array, row: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         rhs, coupling = row

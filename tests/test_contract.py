@@ -159,6 +159,25 @@ def test_curvature_is_symmetric(entry: Entry, compiled: Compiled) -> None:
     helpers.assert_close_by_norm(np.swapaxes(curvature, -1, -2), curvature, 1e-12)
 
 
+@pytest.mark.float64
+@pytest.mark.every_order
+def test_curvature_is_the_same_in_a_scan(entry: Entry, compiled: Compiled) -> None:
+    """The reverse pass of a scan drops custom rules in its body; a model's must last."""
+    lanes = compiled.good[:2]
+    every = compiled.every(compiled.good)
+    finite = np.isfinite(every.values[0])
+    weights = np.where(finite, 1 / np.maximum(np.abs(every.values[0]), 1e-3), 0)
+
+    def total(theta: jax.Array) -> jax.Array:
+        return weights @ jnp.where(finite, entry.outputs(theta), 0)
+
+    in_a_scan = jax.jit(jax.hessian(lambda lanes: jnp.sum(jax.lax.map(total, lanes))))(lanes)
+    curvature = np.where(finite[:, None, None], every.curvature, 0)[:2]
+    expected = np.einsum("k,lkij->lij", weights, curvature)
+    for lane in range(2):
+        helpers.assert_close_by_norm(in_a_scan[lane, :, lane], expected[lane], 1e-11)
+
+
 # Types, traces, text
 
 

@@ -39,6 +39,7 @@ from diffeq.market_making.model import (
     same_sides,
     validated,
 )
+from solvers import implicit
 from solvers.blocks import in_blocks
 from solvers.tridiagonal import LogVector, Tridiagonal, log_exponential
 
@@ -213,7 +214,7 @@ def _in_every_mode(f: Any, forward: Any, slope: Any) -> Any:
 
     def rule(primals: Any, tangents: Any) -> Any:
         (x, tau), (x_dot, tau_dot) = primals, tangents
-        rows, more = value(x, tau)
+        rows, more = kept(x, tau)
         moved = jax.tree.map(jnp.zeros_like, rows)
         if not isinstance(x_dot, SymbolicZero):
             columns = jax.jacfwd(forward)
@@ -230,4 +231,5 @@ def _in_every_mode(f: Any, forward: Any, slope: Any) -> Any:
         return (rows, more), (moved, jax.tree.map(jnp.zeros_like, more))
 
     value.defjvp(rule, symbolic_zeros=True)
-    return value
+    kept = implicit.in_scans(value)
+    return kept

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from diffeq.two_pass.market import Fields, Market
-from solvers import sums
+from solvers import implicit, sums
 
 
 class Local(NamedTuple):
@@ -97,7 +97,7 @@ def _log_if(positive: Any, x: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def by_log(level: jax.Array, log: jax.Array) -> jax.Array:
+def _by_log(level: jax.Array, log: jax.Array) -> jax.Array:
     """The level, with the derivative that its log gives it.
 
     In that of a product, or of 1/x, a factor may leave the range where the level does not, and a
@@ -106,13 +106,17 @@ def by_log(level: jax.Array, log: jax.Array) -> jax.Array:
     return level
 
 
-@by_log.defjvp
+@_by_log.defjvp
 def _by_log_jvp(primals: Any, tangents: Any) -> Any:
     level = by_log(*primals)
     return level, jnp.minimum(level, jnp.finfo(level.dtype).max) * tangents[1]
 
 
+by_log = implicit.in_scans(_by_log)
+
+
 def log_but_last(x: jax.Array, num_zeros: int, log_unit: jax.Array) -> jax.Array:
     """Log of x times a unit; the last ``num_zeros`` entries are 0 (of alpha one, of delta two)."""
     positive = np.arange(x.shape[0]) < x.shape[0] - num_zeros
+    positive = positive.reshape(-1, *[1] * (x.ndim - 1))
     return jnp.where(positive, _log_if(positive, x) + log_unit, -jnp.inf)

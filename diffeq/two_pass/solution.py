@@ -4,7 +4,7 @@ A large batch is walked in cache-sized blocks, with the derivative in M too; der
 spacing take a way of their own (:mod:`diffeq.two_pass.unequal`).
 """
 
-import functools
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,44 +17,42 @@ from diffeq.two_pass import unequal
 from diffeq.two_pass.backward_pass import accurate, chain
 from diffeq.two_pass.forward_pass import by_log, forward
 from diffeq.two_pass.market import Fields, Market, in_domain
-from solvers import blocks
+from solvers import blocks, implicit
 
 
 @jax.custom_jvp
-def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+def _equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     """The fields of :class:`diffeq.auctions.Solution` and its ``info``; a failed lane is NaN.
 
     Args:
       params: scalars.
       dt: lengths of the auctions, shape (N,).
     """
-    solution: tuple[Fields, Info] = blocks.in_blocks(_plain, batched=_lanes)(params, dt)
+    solution: tuple[Fields, Info] = blocks.in_blocks(_one, batched=_lanes)(params, dt)
     return solution
 
 
-def _plain(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+def _regular(params: Market, dt: jax.Array) -> tuple[Fields, jax.Array]:
     y, residual = chain(params.num_insiders, dt)
+    return forward(params, dt, y), residual
+
+
+def _market(fields_of: Any, params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    fields, residual = fields_of(params, dt)
     ok = accurate(residual) & in_domain(params, dt)
-    return poison(forward(params, dt, y), ok, (params, dt)), Info(ok, residual)
+    return poison(fields, ok, (params, dt)), Info(ok, residual)
 
 
-def _lanes(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
-    """:func:`_plain` of a batch, without derivatives in dt: lanes side by side to the very end.
+def _markets(fields_of: Any, params: Market, dt: jax.Array) -> tuple[Fields, Info]:
+    """:func:`_market` of a batch: lanes side by side to the very end.
 
     (vmap would put lanes first where scalars meet auctions, and transpose back and forth.)
     """
-    row, dt = jax.tree.map(lambda leaf: leaf[None], params), dt.T
-    y, residual = chain(row.num_insiders, dt)
-    ok = accurate(residual) & in_domain(params, dt)
-    fields: Fields = jax.vmap(poison, (1, 0, 0))(forward(row, dt, y), ok, params)
+    row, dt_by_auction = jax.tree.map(lambda leaf: leaf[None], params), dt.T
+    fields, residual = fields_of(row, dt_by_auction)
+    ok = accurate(residual) & in_domain(params, dt_by_auction)
+    fields = jax.vmap(poison, (1, 0, 0))(fields, ok, (params, dt))
     return fields, Info(ok, residual)
-
-
-def _spaced(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
-    """:func:`_plain`, whose derivatives in dt lose no digits; for derivatives only."""
-    fields, residual = unequal.equilibrium(params, dt)
-    ok = accurate(residual) & in_domain(params, dt)
-    return poison(fields, ok, (params, dt)), Info(ok, residual)
 
 
 def _by_logs(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Info]:
@@ -65,11 +63,19 @@ def _by_logs(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     return (*map(by_log, levels, logs), *fields[5:]), info
 
 
+def _fields_by_logs(solve: Any, params: Market, dt: jax.Array) -> Fields:
+    return _by_logs(solve, params, dt)[0]
+
+
+# one market, and lanes: in the quickest way, and in one whose derivatives in dt lose no digits
+_one, _lanes = partial(_market, _regular), partial(_markets, _regular)
+_spaced, _spaced_lanes = (partial(of, unequal.equilibrium) for of in (_market, _markets))
+
+
 @jax.custom_jvp
 def _with_slope(params: Market, dt: jax.Array) -> tuple[Fields, Fields, Info]:
     """The fields, their partial derivatives in M, and ``info``."""
-    of_one, of_lanes = (functools.partial(_slope_of, solve) for solve in (_plain, _lanes))
-    run = blocks.in_blocks(of_one, batched=of_lanes)
+    run = blocks.in_blocks(partial(_slope_of, _one), batched=partial(_slope_of, _lanes))
     solution: tuple[Fields, Fields, Info] = run(params, dt)
     return solution
 
@@ -85,7 +91,7 @@ def _slope_of(solve: Any, params: Market, dt: jax.Array) -> tuple[Fields, Fields
 
 @_with_slope.defjvp
 def _with_slope_jvp(primals: Any, tangents: Any) -> Any:
-    return jax.jvp(functools.partial(_slope_of, _spaced), primals, tangents)
+    return jax.jvp(partial(_slope_of, _spaced), primals, tangents)
 
 
 # Powers of (sigma_v, sigma_u) in lambda, beta, alpha, delta, Sigma; then in the order of the logs
@@ -93,13 +99,19 @@ POWERS = ((1, -1), (-1, 1), (-1, 1), (1, 1), (2, 0))
 LOG_POWERS = (POWERS[0], POWERS[1], POWERS[4], POWERS[2], POWERS[3])
 
 
-@functools.partial(equilibrium.defjvp, symbolic_zeros=True)
+@partial(_equilibrium.defjvp, symbolic_zeros=True)
 def _equilibrium_jvp(primals: Any, tangents: Any) -> Any:
-    """By scale in sigma_v and sigma_u, by one column in M: nothing is stored for reverse mode."""
+    """By scale in sigma_v and sigma_u, by one column in M: nothing is stored for reverse mode.
+
+    Where the spacing moves too, block by block.
+    """
     (params, dt), (moves, dt_dot) = primals, tangents
     if not isinstance(dt_dot, SymbolicZero):
         moves = jax.tree.map(_instantiated, moves, params)
-        return jax.jvp(functools.partial(_by_logs, _spaced), primals, (moves, dt_dot))
+        fields, info = equilibrium(params, dt)
+        of_one, of_lanes = (partial(_fields_by_logs, of) for of in (_spaced, _spaced_lanes))
+        fields_dot = blocks.pushforward(of_one, primals, (moves, dt_dot), batched=of_lanes)
+        return (fields, info), (fields_dot, _no_move(info))
     fields, slopes, info = _with_slope(params, dt)
     v, u, M, p = (_instantiated(move, at) for move, at in zip(moves, params, strict=True))
     v, u = v / params.sigma_v, u / params.sigma_u
@@ -129,3 +141,6 @@ def _instantiated(move: Any, at: jax.Array) -> jax.Array:
 def _no_move(info: Info) -> Info:
     converged = np.zeros(jnp.shape(info.converged), jax.dtypes.float0)
     return Info(converged, jnp.zeros_like(info.residual))  # type: ignore[arg-type]
+
+
+equilibrium = implicit.in_scans(_equilibrium)

@@ -22,11 +22,12 @@ def equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, jax.Array]:
     The logs carry the derivatives; the levels, which have none, are the forward pass's.
 
     Args:
-      params: scalars.
-      dt: lengths of the auctions, shape (N,).
+      params: scalars, or rows of markets, shape (1, L).
+      dt: lengths of the auctions, shape (N,), or (N, L).
     """
     fixed, fixed_dt = lax.stop_gradient((params, dt))
-    y, residual = backward(fixed.num_insiders, ratios(fixed_dt))
+    M = jnp.reshape(fixed.num_insiders, dt.shape[1:])
+    y, residual = backward(M, ratios(fixed_dt))
     per_unit = 1 / (fixed_dt * (1 + y))  # units, constant, in which each auction's dt + w is 1
     d = dt * per_unit
     w = _chain(y * fixed_dt * per_unit, params.num_insiders, d, per_unit)
@@ -62,7 +63,7 @@ def _logs(params: Market, dt: jax.Array, d: jax.Array, w: jax.Array, per_unit: j
     log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
     # alpha_n by what comes after it: (1 − q)/(lambda [M(1 − 2q) + 1]²) of auction n + 1
     before = jnp.log(d + w) + jnp.log(twice) - 2 * jnp.log(whole) - log_lambda
-    log_alpha = jnp.append(before[1:], -jnp.inf)
+    log_alpha = jnp.concatenate([before[1:], jnp.full_like(before[:1], -jnp.inf)])
     in_units = rents(w / twice, jnp.sqrt(M * d / twice), lax.rsqrt(1 + r), jnp.sqrt(dt))
     log_delta = log_but_last(in_units, 2, log_su + log_Sigma / 2)
     return log_lambda, log_beta, log_Sigma, log_alpha, log_delta

@@ -168,3 +168,69 @@ def test_lanes_alike_in_work_go_together(outer: int) -> None:
     np.testing.assert_array_equal(steps, n)
     if outer == 1:
         assert max(seen) < 2 * LANES, "a block of lanes in any order would span some 40"
+
+
+# Derivatives
+
+
+def path(x: jax.Array, scale: jax.Array) -> dict[str, jax.Array]:
+    """Smooth, of different shapes."""
+    return {"path": fn(x, {"scale": scale, "shift": x**2})["path"], "power": x**3}
+
+
+@jax.custom_jvp
+def pushed(x: jax.Array, scale: jax.Array) -> dict[str, jax.Array]:
+    return blocks.in_blocks(path)(x, scale)
+
+
+@pushed.defjvp
+def _pushed_jvp(primals, tangents):  # noqa: ANN001, ANN202
+    return pushed(*primals), blocks.pushforward(path, primals, tangents)
+
+
+def total(f, x: jax.Array, scale: jax.Array) -> jax.Array:  # noqa: ANN001
+    found = f(x, scale)
+    return jnp.sum(found["path"] * np.array([1.0, -2, 3])) + found["power"]
+
+
+@pytest.mark.parametrize("argnums", [0, 1, (0, 1)])
+@pytest.mark.parametrize("size", [5, 2 * blocks.LANES + 7])
+def test_pushforward_is_the_derivative(size: int, argnums) -> None:  # noqa: ANN001
+    """Forwards and in reverse, in one argument or all, of small batches and large."""
+    x, tree = batch(size)
+    for derivative in (jax.jacfwd, jax.grad):
+        got, expected = (
+            jax.jit(jax.vmap(derivative(partial(total, f), argnums)))(x, tree["scale"])
+            for f in (pushed, path)
+        )
+        close(got, expected)
+
+
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev])
+def test_pushforward_has_second_derivatives(outer, inner) -> None:  # noqa: ANN001
+    """In every pair of modes, by lane and of a sum over lanes."""
+    x, tree = batch(3)
+    args = x, tree["scale"]
+
+    def curvature(f):  # noqa: ANN001, ANN202
+        return outer(inner(partial(total, f), (0, 1)), (0, 1))
+
+    close(*(jax.jit(jax.vmap(curvature(f)))(*args) for f in (pushed, path)))
+
+    def sums(f):  # noqa: ANN001, ANN202
+        return outer(inner(lambda *args: jnp.sum(jax.vmap(partial(total, f))(*args)), 1), 1)
+
+    close(*(jax.jit(sums(f))(*args) for f in (pushed, path)))
+
+
+def test_a_lane_without_a_derivative_stays_in_its_lane() -> None:
+    x, tree = batch(2 * blocks.LANES + 7)
+    x = x.at[11].set(jnp.nan)
+    got, expected = (
+        jax.jit(jax.vmap(jax.grad(partial(total, f), (0, 1))))(x, tree["scale"])
+        for f in (pushed, path)
+    )
+    others = np.arange(len(x)) != 11
+    close(*(jax.tree.map(lambda leaf: leaf[others], lanes) for lanes in (got, expected)))
+    assert np.isnan(got[0][11]) and np.isnan(got[1][11]).all()
