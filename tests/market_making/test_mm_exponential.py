@@ -226,6 +226,20 @@ def test_derivatives_three_ways() -> None:
 
 
 @pytest.mark.float64
+def test_second_derivatives_in_a_scan() -> None:
+    """The reverse pass of a scan would drop the rule of derivatives by columns."""
+
+    def depth(y: Any) -> jax.Array:
+        params = Params(A=y[0], k=y[1])
+        return solve(params, max_inventory=2, times=[0.0, 1.0], objective="cara").delta_b[0, 1]
+
+    lanes = jnp.asarray([[14.0, 1.5], [3.0, 0.7]])
+    total = jax.jit(jax.hessian(lambda lanes: jnp.sum(jax.lax.map(depth, lanes))))(lanes)
+    for i, expected in enumerate(jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(depth))))(lanes)):
+        helpers.assert_close_by_norm(total[i, :, i], expected, 1e-11)
+
+
+@pytest.mark.float64
 def test_derivatives_where_w_spans_or_grows_beyond_range() -> None:
     """Without fills d log w_q/dA = Σ w_{q±1}/w_q tau/e, by hand; w that grows by e^270."""
     slope = jax.jit(
