@@ -7,7 +7,7 @@ from less memory. On an accelerator, where wide batches are what is wanted, it c
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -38,7 +38,8 @@ def in_blocks(
         do for a batch than ``jax.vmap(fn)`` (a decision for all lanes, which vmap takes for each).
 
     The result may be nested in jit and vmap. It is not for differentiation: call it on
-    ``stop_gradient`` inputs and attach the derivative to what it returns (:mod:`solvers.implicit`).
+    ``stop_gradient`` inputs and attach the derivative to what it returns (:mod:`solvers.implicit`),
+    or give it the rule of :func:`pushforward`.
     """
     if lanes < 1:
         raise ValueError(f"lanes: expected at least 1, got {lanes}")
@@ -113,8 +114,7 @@ def pushforward(
 def _zero_of(tree: Any) -> jax.Array:
     """0, as a function of the tree's leaves."""
     zeros = (lax.select(jnp.asarray(False), x, jnp.zeros_like(x)) for x in jax.tree.leaves(tree))
-    zero: jax.Array = sum(map(jnp.sum, zeros))  # type: ignore[assignment]
-    return zero
+    return reduce(jnp.add, map(jnp.sum, zeros))
 
 
 def _largest(work: Callable[..., jax.Array], axes: Any, axis_size: int) -> Callable[..., jax.Array]:

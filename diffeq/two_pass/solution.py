@@ -32,6 +32,9 @@ def _equilibrium(params: Market, dt: jax.Array) -> tuple[Fields, Info]:
     return solution
 
 
+equilibrium = implicit.in_scans(_equilibrium)
+
+
 def _regular(params: Market, dt: jax.Array) -> tuple[Fields, jax.Array]:
     y, residual = chain(params.num_insiders, dt)
     return forward(params, dt, y), residual
@@ -141,6 +144,3 @@ def _instantiated(move: Any, at: jax.Array) -> jax.Array:
 def _no_move(info: Info) -> Info:
     converged = np.zeros(jnp.shape(info.converged), jax.dtypes.float0)
     return Info(converged, jnp.zeros_like(info.residual))  # type: ignore[arg-type]
-
-
-equilibrium = implicit.in_scans(_equilibrium)

@@ -4,6 +4,9 @@ In y_n = q_n/(1 − 2q_n) an auction much shorter than the next has y_n ∝ 1/dt
 derivatives, of order 1/dt_n each, cancel down to what is left. w_n = y_n dt_n stays finite:
 
     q = w/(dt + 2w),    r = M dt/(dt + 2w),    r/(dt (1 + r)) = M/((1 + M) dt + 2w).
+
+The equations are those of :mod:`~diffeq.two_pass.backward_pass` (its cubic, in w) and
+:mod:`~diffeq.two_pass.forward_pass` (its logs); these give the values, this file slopes in dt.
 """
 
 import jax
