@@ -46,7 +46,8 @@ def _chain(w: jax.Array, num_insiders: jax.Array, d: jax.Array, per_unit: jax.Ar
         # W² (2W + (1+M) D) = k D (2W + D)², W and D of the earlier auction, cleared of denominators
         M, d = theta
         W, D, w_next, d_next = w[:-1], d[:-1], w[1:], d[1:]
-        left = ((d_next + M * d_next + 2 * w_next) * W) ** 2 * (2 * W + D + M * D)
+        more = 1 + M  # taken out of both sums: M d in them would cost float32 its range
+        left = (more * W * (d_next + 2 * w_next / more)) ** 2 * more * (D + 2 * W / more)
         right = ((d_next + w_next) * (2 * W + D)) ** 2 * (d_next + 2 * w_next)
         return jnp.concatenate([earlier_units * left - right, w[-1:]])
 
@@ -58,15 +59,16 @@ def _logs(params: Market, dt: jax.Array, d: jax.Array, w: jax.Array, per_unit: j
     """Logs of lambda, beta, Sigma, alpha, delta; d and w in units of their own."""
     sigma_v, sigma_u, M, _ = params
     log_M, log_su = jnp.log(M), jnp.log(sigma_u)
-    twice, whole = d + 2 * w, d + M * d + 2 * w
+    twice, log_whole = d + 2 * w, jnp.log1p(M) + jnp.log(d + 2 * w / (1 + M))
     r = M / (1 + 2 * (w / d))
     log_Sigma = 2 * jnp.log(sigma_v) - sums.cumulative(jnp.log1p(r))
-    per_dt = log_M - jnp.log(whole) + jnp.log(per_unit)  # log of r/(dt (1 + r))
+    per_dt = log_M - log_whole + jnp.log(per_unit)  # log of r/(dt (1 + r))
     log_lambda = (per_dt + log_Sigma) / 2 - log_su
     log_beta = log_lambda + 2 * log_su - log_M - log_Sigma
     # alpha_n by what comes after it: (1 − q)/(lambda [M(1 − 2q) + 1]²) of auction n + 1
-    before = jnp.log(d + w) + jnp.log(twice) - 2 * jnp.log(whole) - log_lambda
+    before = jnp.log(d + w) + jnp.log(twice) - 2 * log_whole - log_lambda
     log_alpha = jnp.concatenate([before[1:], jnp.full_like(before[:1], -jnp.inf)])
-    in_units = rents(w / twice, jnp.sqrt(M * d / twice), lax.rsqrt(1 + r), jnp.sqrt(dt))
+    root_r = jnp.sqrt(M) * jnp.sqrt(d / twice)
+    in_units = rents(w / twice, root_r, lax.rsqrt(1 + r), jnp.sqrt(dt))
     log_delta = log_but_last(in_units, 2, log_su + log_Sigma / 2)
     return log_lambda, log_beta, log_Sigma, log_alpha, log_delta
